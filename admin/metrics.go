@@ -1,0 +1,120 @@
+package admin
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Figures are what the metrics show, read at one time.
+type Figures struct {
+	TunnelsOpen     int // relaying, being opened or being closed
+	TunnelsOpened   uint64
+	Connections     uint64            // accepted
+	AcceptErrors    uint64            // accepts refused by the kernel
+	Refusals        map[string]uint64 // own answers by reason
+	RelayedRefusals uint64            // answers of backends other than 101
+	DialFailures    uint64
+	Bytes           []LaneBytes
+	Splices         uint64
+	Blind           uint64
+	LoopTicks       []uint64 // by loop
+	StaleEvents     uint64
+	Pipes           int
+	PipesRefused    uint64
+	DescriptorsLeft int
+	LogDropped      uint64
+}
+
+// LaneBytes are bytes relayed in one direction ("up", "down") by one lane
+// ("copy", "splice").
+type LaneBytes struct {
+	Direction, Lane string
+	Bytes           uint64
+}
+
+// Source reads the figures; it may be called from any goroutine.
+type Source func() Figures
+
+func metricsHandler(source Source) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&collector{source: source},
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// collector asks the source once for each scrape, so that all figures of a
+// scrape belong together and nothing is counted twice.
+type collector struct{ source Source }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("wsplice_"+name, help, labels, nil)
+}
+
+var (
+	descOpen        = desc("tunnels_open", "Client connections now held: relaying, being opened or being closed.")
+	descOpened      = desc("tunnels_opened_total", "Tunnels that began to relay.")
+	descConnections = desc("connections_total", "Connections accepted.")
+	descAcceptFails = desc("accept_errors_total", "Accepts that failed for want of descriptors or memory.")
+	descRefusals    = desc("refusals_total", "Requests answered by wsplice itself, by reason.", "reason")
+	descRelayed     = desc("relayed_refusals_total", "Answers of backends other than 101 that were relayed.")
+	descDials       = desc("dial_failures_total", "Connection attempts to backends that failed.")
+	descBytes       = desc("relayed_bytes_total", "Bytes relayed in tunnels; up is client to backend.", "direction", "lane")
+	descSplices     = desc("splices_total", "Times that a direction went over to splicing.")
+	descBlind       = desc("blind_total", "Directions that were spliced without their frame boundaries being known.")
+	descTicks       = desc("loop_ticks_total", "Times round an event loop.", "loop")
+	descStale       = desc("stale_events_total", "Kernel events for sockets that were already closed.")
+	descPipes       = desc("pipes_open", "Pipes open for splicing.")
+	descNoPipe      = desc("pipes_refused_total", "Times that no pipe was to be had and bytes were copied.")
+	descLeft        = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
+	descLogDropped  = desc("log_lines_dropped_total", "Log lines dropped because the log was blocked.")
+)
+
+// Describe sends the descriptions of all metrics.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descRelayed, descDials, descBytes,
+		descSplices, descBlind, descTicks, descStale, descPipes, descNoPipe, descLeft, descLogDropped,
+	} {
+		out <- d
+	}
+}
+
+// Collect reads the figures and sends them.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	f := c.source()
+	gauge := func(d *prometheus.Desc, v int) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge(descOpen, f.TunnelsOpen)
+	gauge(descPipes, f.Pipes)
+	gauge(descLeft, f.DescriptorsLeft)
+	counter(descOpened, f.TunnelsOpened)
+	counter(descConnections, f.Connections)
+	counter(descAcceptFails, f.AcceptErrors)
+	counter(descRelayed, f.RelayedRefusals)
+	counter(descDials, f.DialFailures)
+	counter(descSplices, f.Splices)
+	counter(descBlind, f.Blind)
+	counter(descStale, f.StaleEvents)
+	counter(descNoPipe, f.PipesRefused)
+	counter(descLogDropped, f.LogDropped)
+	for reason, n := range f.Refusals {
+		counter(descRefusals, n, reason)
+	}
+	for _, b := range f.Bytes {
+		counter(descBytes, b.Bytes, b.Direction, b.Lane)
+	}
+	for i, ticks := range f.LoopTicks {
+		counter(descTicks, ticks, strconv.Itoa(i))
+	}
+}

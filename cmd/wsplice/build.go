@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"wsplice/admin"
+	"wsplice/configs"
+	"wsplice/internal/sys"
+	"wsplice/pool"
+	"wsplice/proxy"
+)
+
+// resolveTimeout bounds looking up all backends at start.
+const resolveTimeout = 10 * time.Second
+
+// buildProxy turns a checked configuration into what the proxy runs.
+func buildProxy(c *configs.Config, log *slog.Logger) (proxy.Config, error) {
+	p := proxy.Config{
+		Loops:  c.Loops,
+		Engine: c.Engine,
+		Pin:    c.PinCPUs,
+		Limits: proxy.Limits{
+			Tunnels: c.Limits.Tunnels, Head: c.Limits.HeadBytes,
+			Pipes: c.Limits.Pipes, Parked: c.Limits.ParkedBytes,
+		},
+		Timeouts: proxy.Timeouts{Head: c.Timeouts.Head, Dial: c.Timeouts.Dial, Upgrade: c.Timeouts.Upgrade},
+		TCP:      proxy.TCP{Keepalive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout},
+		Log:      log,
+	}
+	if p.Loops == 0 {
+		p.Loops = sys.UsableCPUs()
+	}
+	switch c.Log.Tunnels {
+	case "close":
+		p.LogTunnels = proxy.LogClose
+	case "off":
+		p.LogTunnels = proxy.LogOff
+	}
+	for _, l := range c.Listeners {
+		listener, err := buildListener(l)
+		if err != nil {
+			return p, fmt.Errorf("%v: %w", l.Pos, err)
+		}
+		p.Listeners = append(p.Listeners, listener)
+	}
+	routes, err := buildRoutes(c)
+	p.Routes = routes
+	return p, err
+}
+
+func buildListener(l configs.Listener) (proxy.Listener, error) {
+	path, isUnix := l.SocketPath()
+	if !isUnix {
+		return proxy.Listener{Network: "tcp", Address: l.Address, DeferAccept: l.DeferAccept}, nil
+	}
+	uid, err := lookupID(l.Owner, func(name string) (string, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", err
+		}
+		return u.Uid, nil
+	})
+	if err != nil {
+		return proxy.Listener{}, err
+	}
+	gid, err := lookupID(l.Group, func(name string) (string, error) {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return "", err
+		}
+		return g.Gid, nil
+	})
+	return proxy.Listener{Network: "unix", Address: path, Mode: l.Mode, UID: uid, GID: gid}, err
+}
+
+// lookupID returns the number of a user or group given by name or number, -1
+// for none.
+func lookupID(name string, lookup func(string) (string, error)) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if id, err := strconv.Atoi(name); err == nil {
+		return id, nil
+	}
+	text, err := lookup(name)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(text)
+}
+
+func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	defer cancel()
+	upstreams := make(map[string]*pool.Upstream)
+	for _, u := range c.Upstreams {
+		upstream, err := buildUpstream(ctx, u)
+		if err != nil {
+			return nil, fmt.Errorf("%v: upstream %s: %w", u.Pos, u.Name, err)
+		}
+		upstreams[u.Name] = upstream
+	}
+	var routes []proxy.Route
+	for _, r := range c.Routes {
+		route := proxy.Route{
+			Path: r.Path, Hosts: r.Hosts, PreserveHost: r.PreserveHost,
+			Origins: r.Origins, Lenient: r.Lenient,
+			IdleTimeout: r.Tunnel.IdleTimeout, HalfCloseTimeout: r.Tunnel.HalfCloseTimeout,
+		}
+		if r.To == nil {
+			route.Upstream, route.Base, route.KeepPath = upstreams[r.Upstream], r.Rewrite, r.Rewrite == ""
+		} else {
+			server, err := pool.NewServer(ctx, r.To.Network, r.To.Address, r.To.Host)
+			if err != nil {
+				return nil, fmt.Errorf("%v: %w", r.Pos, err)
+			}
+			route.Base = r.To.Path
+			if route.Upstream, err = pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server}); err != nil {
+				return nil, err
+			}
+		}
+		routes = append(routes, route)
+	}
+	return routes, nil
+}
+
+func buildUpstream(ctx context.Context, u configs.Upstream) (*pool.Upstream, error) {
+	balance := pool.LeastConnection
+	if u.Balance == "round_robin" {
+		balance = pool.RoundRobin
+	}
+	var servers []*pool.Server
+	for _, s := range u.Servers {
+		server, err := pool.NewServer(ctx, s.Target.Network, s.Target.Address, s.Target.Host)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, server)
+	}
+	return pool.NewUpstream(u.Name, balance, servers)
+}
+
+// buildAdmin binds the admin interface, or returns nil when it is off.
+func buildAdmin(c configs.Admin, server *proxy.Server, log *slog.Logger) (*admin.Server, error) {
+	if c.Address == "" {
+		return nil, nil //nolint:nilnil // no interface and no error is what "off" means
+	}
+	a := admin.Config{
+		Network: "tcp", Address: c.Address, Log: log,
+		Source: func() admin.Figures { return figures(server.Stats()) },
+	}
+	if path, isUnix := c.SocketPath(); isUnix {
+		a.Network, a.Address = "unix", path
+	}
+	if c.TokenFile != "" {
+		token, err := os.ReadFile(c.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("admin.token_file: %w", err)
+		}
+		if a.Token = strings.TrimSpace(string(token)); a.Token == "" {
+			return nil, fmt.Errorf("admin.token_file: %s is empty", c.TokenFile)
+		}
+	}
+	return admin.New(a)
+}
+
+// figures are the server's counters as the admin interface shows them.
+func figures(s proxy.Stats) admin.Figures {
+	f := admin.Figures{
+		TunnelsOpen: s.Open, TunnelsOpened: s.Opened, Connections: s.Accepted, AcceptErrors: s.AcceptErrors,
+		Refusals: s.Refusals, RelayedRefusals: s.RelayedRefusals, DialFailures: s.DialFailures,
+		Splices: s.Splices, Blind: s.Blind, Pipes: s.Pipes, PipesRefused: s.PipeRefused,
+		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,
+	}
+	for _, b := range s.Bytes {
+		f.Bytes = append(f.Bytes, admin.LaneBytes(b))
+	}
+	for _, l := range s.Loops {
+		f.LoopTicks = append(f.LoopTicks, l.Ticks)
+		f.StaleEvents += l.Stale
+	}
+	return f
+}

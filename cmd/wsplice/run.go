@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"wsplice/admin"
+	"wsplice/configs"
+	"wsplice/proxy"
+)
+
+func runCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Serve until SIGTERM or SIGINT, then drain and exit 0",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := load(file, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return serve(config, nil, cmd.ErrOrStderr())
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+// serve runs a configuration until a signal ends it.
+func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer) error {
+	log := newLogger(c.Log, stderr)
+	p, err := buildProxy(c, log)
+	if err != nil {
+		return err
+	}
+	p.Pages = pages
+	tuneScheduler(p.Loops)
+	server, err := proxy.New(p)
+	if err != nil {
+		return err
+	}
+	adminServer, err := buildAdmin(c.Admin, server, log)
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+
+	server.Start()
+	if adminServer != nil {
+		go adminServer.Serve()
+	}
+	announce(log, c, server, adminServer)
+	waitForStop(log, signals)
+	drain(log, c, server, signals)
+	if adminServer != nil {
+		adminServer.Close()
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// tuneScheduler gives the runtime one P more for each loop than it needs: a
+// loop holds its P while it works and for up to 5 ms while it waits, and the
+// log, the admin interface and the collector must not wait for that.
+func tuneScheduler(loops int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(loops + max(1, runtime.NumCPU()/2))
+	}
+}
+
+func announce(log *slog.Logger, c *configs.Config, server *proxy.Server, adminServer *admin.Server) {
+	for _, address := range server.Addresses() {
+		log.Info("listening", "address", address)
+	}
+	if adminServer != nil {
+		log.Info("admin listening", "address", adminServer.Address())
+	}
+	if c.Engine == "auto" {
+		log.Info("engine chosen", "engine", server.Engine(), "because", "io_uring is not supported yet")
+	}
+	stats := server.Stats()
+	log.Info("ready", "version", version, "engine", server.Engine(), "loops", len(stats.Loops),
+		"tunnels_max", tunnelsMax(c, stats.Descriptors))
+}
+
+// tunnelsMax is how many tunnels the limits leave room for.
+func tunnelsMax(c *configs.Config, descriptors int) int {
+	most := descriptors / 2
+	if c.Limits.Tunnels > 0 {
+		most = min(most, c.Limits.Tunnels)
+	}
+	return most
+}
+
+// waitForStop returns at the first signal to stop.
+func waitForStop(log *slog.Logger, signals <-chan os.Signal) {
+	for sig := range signals {
+		if sig != syscall.SIGHUP {
+			log.Info("stopping", "signal", sig.String())
+			return
+		}
+		log.Warn("SIGHUP ignored: reload is not supported yet; restart to change the configuration")
+	}
+}
+
+// drain lets open tunnels end, for timeouts.drain at most; a second signal to
+// stop ends the wait.
+func drain(log *slog.Logger, c *configs.Config, server *proxy.Server, signals <-chan os.Signal) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.Timeouts.Drain)
+	defer cancel()
+	go func() {
+		for sig := range signals {
+			if sig != syscall.SIGHUP {
+				cancel()
+				return
+			}
+		}
+	}()
+	if cut := server.Stop(ctx); cut > 0 {
+		log.Warn("tunnels closed at the end of the drain time", "tunnels", cut, "drain", fmt.Sprint(c.Timeouts.Drain))
+	}
+}

@@ -1,0 +1,57 @@
+package loop
+
+import (
+	"time"
+
+	"wsplice/internal/sys"
+)
+
+// engine turns system calls into completions of caller-owned operations.
+//
+// The contract. Each line is a test in engine_test.go, run over every engine:
+//
+//  1. Nothing that an owner calls calls the owner back. submit may answer "done
+//     already": the result is in the op and no completion follows. cancel and
+//     close may answer the same.
+//  2. Completions are delivered one at a time, and reading happens immediately
+//     before the delivery. A lent buffer ends with the delivery.
+//  3. An operation completes exactly once, unless the completion carries More.
+//  4. Send of lent bytes: done at once (with N < len when the peer is slow: the
+//     owner keeps the rest) or in flight, and then the engine holds the buffer.
+//     Send of the owner's bytes: done only when all are sent or it failed; in
+//     flight it completes with N = all, or with an error.
+//  5. Cancel is a request: unless it was answered "over already", the operation
+//     still completes once, perhaps with success.
+//  6. EINTR and EAGAIN never reach an owner.
+//  7. The kernel knows sockets by index and generation. What arrives for a
+//     socket that was closed is dropped and counted.
+//  8. A socket that always has work gets a bounded turn, then the others do.
+//  9. Close cancels what is in flight and closes the descriptor only when
+//     nothing is. From the call on, nothing else of this socket is delivered.
+//  10. PollIn and PollOut may complete early, never late: the owner's next call
+//     decides. They assume that the owner has just met EAGAIN; with again set,
+//     that it has stopped for fairness.
+//  11. Accept reports EMFILE and other lasting errors once, without More; it does
+//     not retry by itself. Submitting it again looks at the queue at once.
+type engine interface {
+	// submit starts op, which is &s.In or &s.Out with its Kind set.
+	submit(s *Socket, op *Op) (done bool)
+	// connect starts a Connect on s.Out.
+	connect(s *Socket, addr *sys.Sockaddr) (done bool)
+	// cancel asks for the end of op.
+	cancel(s *Socket, op *Op) (over bool)
+	// close ends s.
+	close(s *Socket) (done bool)
+	// wait blocks until something is to be dispatched, wake is called, or
+	// timeout passes; negative means for ever.
+	wait(timeout time.Duration)
+	// dispatch delivers what wait found.
+	dispatch()
+	// wake ends a wait, from any goroutine.
+	wake()
+	// stop releases what the engine holds, from the loop's goroutine.
+	stop()
+	// acceptedAddr is the peer of the Accept completion being delivered.
+	acceptedAddr() *sys.Sockaddr
+	name() string
+}

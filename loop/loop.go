@@ -1,0 +1,187 @@
+package loop
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"wsplice/internal/sys"
+)
+
+// A Loop runs the sockets of one CPU core.
+//
+// Run locks its goroutine to a thread and returns after Stop. Each tick waits
+// for the kernel, delivers at most eventsPerTickMax (256) sockets' completions,
+// gives those that used up their turn another one, fires due timers and then
+// applies messages from other goroutines. The order keeps one busy socket from
+// starving the rest.
+//
+// Now is the monotonic time read once per tick, so that deadlines are late by
+// up to one tick and never early.
+type Loop struct {
+	engine engine
+	table  table
+	wheel  wheel
+	start  time.Time
+	now    time.Duration
+	ticks  uint64
+	pin    int // CPU index to bind to, or -1
+
+	posts   []func() // guarded by postsMu
+	postsMu sync.Mutex
+	woken   bool     // guarded by postsMu: a wake-up is on its way
+	spare   []func() // the other slice, reused
+	stopped bool
+	closed  bool // guarded by postsMu: the engine is gone, nothing may wake it
+}
+
+// Config says how a loop runs.
+type Config struct {
+	Lend   int    // most bytes lent with one completion; 0 = 64 KiB
+	Engine string // "epoll"; "auto" picks the best that the kernel offers
+	Pin    int    // index of the CPU to bind the thread to, or -1
+}
+
+// ErrEngine says that an engine is unknown.
+var ErrEngine = errors.New("loop: unknown engine (have: auto, epoll)")
+
+// ErrPostsFull says that a loop has postsMax (65,536) messages waiting.
+var ErrPostsFull = errors.New("loop: too many messages waiting (max 65536)")
+
+// ErrStopped says that a loop has ended and takes no more messages.
+var ErrStopped = errors.New("loop: stopped")
+
+// New prepares a loop. It must then be Run, or Release gives back what it
+// holds.
+func New(c Config) (*Loop, error) {
+	l := &Loop{start: time.Now(), pin: c.Pin} //nolint:forbidigo // the origin of the loop's clock
+	l.wheel.init()
+	switch c.Engine {
+	case "auto", "epoll":
+		e, err := newEpoll(l, c.Lend)
+		if err != nil {
+			return nil, err
+		}
+		l.engine = e
+	default:
+		return nil, ErrEngine
+	}
+	return l, nil
+}
+
+// Engine names the engine that serves the loop.
+func (l *Loop) Engine() string { return l.engine.name() }
+
+// Run serves the loop until Stop, on the calling goroutine.
+func (l *Loop) Run() {
+	runtime.LockOSThread()
+	if l.pin >= 0 {
+		_ = sys.PinThread(l.pin) // a refused pin costs speed, not correctness
+	}
+	l.readClock()
+	for !l.stopped {
+		l.engine.wait(l.untilNextTimer())
+		l.ticks++
+		l.readClock()
+		l.engine.dispatch()
+		l.wheel.advance(uint64(l.now / wheelTick))
+		l.runPosts()
+	}
+	l.Release()
+	// A pinned thread is not given back: the goroutine ends locked, and the
+	// runtime ends the thread with it.
+	if l.pin < 0 {
+		runtime.UnlockOSThread()
+	}
+}
+
+// Release gives back what a loop holds that is never Run.
+func (l *Loop) Release() {
+	l.postsMu.Lock()
+	l.closed = true
+	l.postsMu.Unlock()
+	l.engine.stop()
+}
+
+// Stop makes Run return after the current tick. Sockets still attached are not
+// closed. It may be called from any goroutine.
+func (l *Loop) Stop() { _ = l.Post(func() { l.stopped = true }) }
+
+// Now returns the time since the loop began, as read at the start of the tick.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Wall returns the wall-clock time that belongs to Now.
+func (l *Loop) Wall() time.Time { return l.start.Add(l.now) }
+
+func (l *Loop) readClock() { l.now = time.Since(l.start) }
+
+// Post runs f on the loop's goroutine soon, in the order of the calls. It may
+// be called from any goroutine; the error is ErrPostsFull or ErrStopped. What
+// was posted when the loop stops is dropped.
+func (l *Loop) Post(f func()) error {
+	l.postsMu.Lock()
+	if l.closed {
+		l.postsMu.Unlock()
+		return ErrStopped
+	}
+	if len(l.posts) >= postsMax {
+		l.postsMu.Unlock()
+		return ErrPostsFull
+	}
+	l.posts = append(l.posts, f)
+	wake := !l.woken
+	l.woken = true
+	l.postsMu.Unlock()
+	if wake {
+		l.engine.wake()
+	}
+	return nil
+}
+
+func (l *Loop) runPosts() {
+	l.postsMu.Lock()
+	if !l.woken {
+		l.postsMu.Unlock()
+		return
+	}
+	posts := l.posts
+	l.posts = l.spare[:0]
+	l.woken = false
+	l.postsMu.Unlock()
+	for i, f := range posts {
+		posts[i] = nil
+		f()
+	}
+	l.spare = posts
+}
+
+// Arm makes t call owner once after at least d; an armed t is moved.
+func (l *Loop) Arm(t *Timer, owner TimerOwner, d time.Duration) {
+	t.owner = owner
+	l.wheel.arm(t, uint64((l.now+d+wheelTick-1)/wheelTick))
+}
+
+// Disarm stops t if it is armed.
+func (l *Loop) Disarm(t *Timer) { l.wheel.stop(t) }
+
+func (l *Loop) untilNextTimer() time.Duration {
+	tick, ok := l.wheel.nextTick()
+	if !ok {
+		return -1
+	}
+	return max(time.Duration(tick)*wheelTick-l.now, 0)
+}
+
+// Stats are counters of a loop. They belong to its goroutine.
+type Stats struct {
+	Ticks   uint64 // times round the loop
+	Sockets int    // attached now, the listeners among them
+	Timers  int    // armed now
+	Stale   uint64 // events for sockets that were gone
+}
+
+// Stats returns the loop's counters; call it on the loop's goroutine.
+func (l *Loop) Stats() Stats {
+	return Stats{Ticks: l.ticks, Sockets: l.table.open(), Timers: l.wheel.armed, Stale: l.table.stale}
+}

@@ -1,0 +1,101 @@
+package loop
+
+import "wsplice/internal/sys"
+
+// Attach makes s, with a non-blocking fd, known to the loop. The loop owns fd
+// until Close.
+func (l *Loop) Attach(s *Socket, fd sys.FD, owner Owner) {
+	*s = Socket{FD: fd, owner: owner, flags: flagAttached}
+	l.table.add(s)
+}
+
+// Recv starts to lend what s receives to its owner, until the end of the
+// stream (N = 0), an error, or StopRecv. Unless In is idle it is a bug.
+func (l *Loop) Recv(s *Socket) { l.startIn(s, Recv) }
+
+// PollIn tells the owner once when s is readable, without holding a buffer.
+// again says that the owner stopped for fairness, not because it met EAGAIN.
+func (l *Loop) PollIn(s *Socket, again bool) {
+	if again {
+		s.flags |= flagReadable
+	} else if s.flags&(flagEnded|flagHangup) == 0 {
+		s.flags &^= flagReadable
+	}
+	l.startIn(s, PollIn)
+}
+
+// PollHangup tells the owner once when s is reset or closed in both
+// directions.
+func (l *Loop) PollHangup(s *Socket) { l.startIn(s, PollHangup) }
+
+// Accept starts to deliver the connections of the listener s: each completion
+// carries a new descriptor in N, which the owner then owns.
+func (l *Loop) Accept(s *Socket) {
+	s.flags |= flagListening
+	l.startIn(s, Accept)
+}
+
+// StopIn asks for the end of what s.In does. It reports whether that is over
+// already; otherwise one completion still comes.
+func (l *Loop) StopIn(s *Socket) (over bool) {
+	if !s.In.InFlight() {
+		return true
+	}
+	return l.engine.cancel(s, &s.In)
+}
+
+// Send sends buf. lent says that buf was lent with a completion. The result
+// is as the engine contract has it: done at once with s.Out.N and s.Out.Err,
+// or in flight.
+func (l *Loop) Send(s *Socket, buf []byte, lent bool) (done bool) {
+	op := &s.Out
+	mustBeIdle(op)
+	*op = Op{Kind: Send, Buf: buf, lent: lent}
+	return l.engine.submit(s, op)
+}
+
+// PollOut tells the owner once when s takes bytes again.
+func (l *Loop) PollOut(s *Socket) {
+	op := &s.Out
+	mustBeIdle(op)
+	*op = Op{Kind: PollOut}
+	s.flags |= flagBlocked
+	l.engine.submit(s, op)
+}
+
+// Connect connects s to addr, which must stay unchanged until it is over. It
+// reports whether it is over already, with s.Out.Err.
+func (l *Loop) Connect(s *Socket, addr *sys.Sockaddr) (done bool) {
+	op := &s.Out
+	mustBeIdle(op)
+	*op = Op{Kind: Connect}
+	return l.engine.connect(s, addr)
+}
+
+// StopOut is StopIn for s.Out.
+func (l *Loop) StopOut(s *Socket) (over bool) {
+	if !s.Out.InFlight() {
+		return true
+	}
+	return l.engine.cancel(s, &s.Out)
+}
+
+// Close ends s: what is in flight is cancelled and joined, then the descriptor
+// is closed. It reports whether all that is done; otherwise a completion with
+// kind Close says so later, and s and its buffers must stay until then.
+func (l *Loop) Close(s *Socket) (done bool) { return l.engine.close(s) }
+
+func (l *Loop) startIn(s *Socket, kind Kind) {
+	op := &s.In
+	mustBeIdle(op)
+	*op = Op{Kind: kind}
+	l.engine.submit(s, op)
+}
+
+// mustBeIdle guards the rule that a socket has one operation of each group: a
+// second one would make the first one's completion the wrong one's.
+func mustBeIdle(op *Op) {
+	if op.Kind != None {
+		panic("loop: operation submitted while one of its group is in flight (max 1)")
+	}
+}

@@ -1,0 +1,50 @@
+package proxy
+
+import "time"
+
+const (
+	// descriptorReserve is kept for what is not a tunnel: the log, the admin
+	// interface, the resolver, files read at start.
+	descriptorReserve = 24
+
+	// descriptorsPerTunnel are the client's and the backend's.
+	descriptorsPerTunnel = 2
+
+	// dialAttemptsMax bounds the addresses tried for one request, over all
+	// servers of its upstream.
+	dialAttemptsMax = 16
+
+	// interimMax bounds the 1xx answers a backend may send before the final one.
+	interimMax = 8
+
+	// lingerTimeout and lingerBytesMax bound how long and how much a connection
+	// that was answered may still send before it is closed.
+	lingerTimeout  = 2 * time.Second
+	lingerBytesMax = 64 << 10
+
+	// acceptPause is how long a loop that is out of descriptors waits before it
+	// looks at its queues again, unless a tunnel ends before.
+	acceptPause = 100 * time.Millisecond
+
+	// backlog is how many connections may wait to be accepted, per listening
+	// socket; the kernel caps it at net.core.somaxconn.
+	backlog = 4096
+
+	// tunnelsPerChunk is how many tunnels a worker allocates at once.
+	tunnelsPerChunk = 64
+
+	// exchangesKeptMax is how many buffers for handshakes a worker keeps for
+	// reuse, and exchangeBytesKept the largest it keeps.
+	exchangesKeptMax  = 64
+	exchangeBytesKept = 16 << 10
+
+	// journalLinesMax is how many log lines of one loop may wait for the writer;
+	// further ones are counted and dropped.
+	journalLinesMax = 4096
+
+	// journalFlushMax bounds the wait for a blocked log at the end.
+	journalFlushMax = time.Second
+
+	// statsTimeout bounds how long a reader waits for a busy loop's counters.
+	statsTimeout = 2 * time.Second
+)

@@ -1,0 +1,174 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"wsplice/internal/sys"
+	"wsplice/splice"
+)
+
+// A Server runs the workers and what they share: the configuration, which is
+// immutable, the descriptor budget, and the number of open tunnels.
+type Server struct {
+	config  Config
+	budget  *splice.Budget
+	workers []*worker
+	bound   []*bound
+	tunnels atomic.Int64               // admitted: from the route's choice to the end
+	onMove  func(from, to tunnelState) // tests only: told of every transition, on any loop
+
+	running sync.WaitGroup
+}
+
+// ErrDescriptors says that the open-files limit leaves no room for a tunnel.
+var ErrDescriptors = errors.New("proxy: the open-files limit leaves no room for a tunnel; raise it (ulimit -n)")
+
+// New binds all listeners and prepares the loops. What it opened is closed
+// again when it fails.
+func New(c Config) (*Server, error) {
+	s := &Server{config: c}
+	if err := s.prepare(); err != nil {
+		s.discard()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) prepare() error {
+	limit, err := sys.RaiseDescriptorLimit()
+	if err != nil {
+		return err
+	}
+	for index := range s.config.Loops {
+		w, err := newWorker(s, index)
+		if err != nil {
+			return fmt.Errorf("start loop %d: %w", index, err)
+		}
+		s.workers = append(s.workers, w)
+	}
+	for i := range s.config.Listeners {
+		b, err := bind(&s.config.Listeners[i], &s.config, len(s.workers))
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", s.config.Listeners[i].Address, err)
+		}
+		s.bound = append(s.bound, b)
+	}
+	open, err := sys.OpenDescriptors()
+	if err != nil {
+		return err
+	}
+	room := limit - open - descriptorReserve
+	if room < descriptorsPerTunnel {
+		return ErrDescriptors
+	}
+	s.budget = splice.NewBudget(room, s.config.Limits.Pipes)
+	for _, w := range s.workers {
+		w.pipes = splice.NewPipes(s.budget)
+	}
+	return nil
+}
+
+// discard closes what New opened.
+func (s *Server) discard() {
+	for _, b := range s.bound {
+		b.discard()
+	}
+	for _, w := range s.workers {
+		w.loop.Release()
+	}
+}
+
+// Start begins to accept on all loops.
+func (s *Server) Start() {
+	for _, w := range s.workers {
+		s.running.Add(1)
+		go w.run()
+	}
+	for _, b := range s.bound {
+		b.start(s.workers)
+	}
+}
+
+// Addresses returns what the server listens on, in the order of the
+// configuration, with ports that the kernel chose.
+func (s *Server) Addresses() []string {
+	var list []string
+	for _, b := range s.bound {
+		list = append(list, b.address)
+	}
+	return list
+}
+
+// Engine names the engine of the loops.
+func (s *Server) Engine() string { return s.workers[0].loop.Engine() }
+
+// Stop accepts what waits in the queues, stops listening, and lets open tunnels
+// go on until they end or ctx does; those still open then are closed. It
+// returns how many that were, after all loops have ended.
+func (s *Server) Stop(ctx context.Context) (cut int) {
+	// First all queues, then the tunnels: a loop may hand connections to others.
+	s.onEach(func(w *worker, done func()) { w.closeAcceptors(); done() }).Wait()
+	drained := s.onEach((*worker).drain)
+	done := make(chan struct{})
+	go func() { drained.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		cut = s.Stats().Open
+		for _, w := range s.workers {
+			w.post(w.cutAll)
+		}
+		<-done
+	}
+	for _, w := range s.workers {
+		w.loop.Stop()
+	}
+	s.running.Wait()
+	s.flushJournals()
+	for _, b := range s.bound {
+		b.unlink()
+	}
+	return cut
+}
+
+// onEach runs f on every loop; the group is done when every f has called done.
+func (s *Server) onEach(f func(w *worker, done func())) *sync.WaitGroup {
+	var group sync.WaitGroup
+	for _, w := range s.workers {
+		group.Add(1)
+		w.post(func() { f(w, group.Done) })
+	}
+	return &group
+}
+
+func (s *Server) flushJournals() {
+	deadline := time.NewTimer(journalFlushMax)
+	defer deadline.Stop()
+	for _, w := range s.workers {
+		close(w.journal.lines)
+	}
+	for _, w := range s.workers {
+		select {
+		case <-w.journal.done:
+		case <-deadline.C:
+			return // the log is blocked; the lines in it are lost
+		}
+	}
+}
+
+// admit counts a tunnel towards limits.tunnels, or reports that it is reached.
+func (s *Server) admit() bool {
+	limit := int64(s.config.Limits.Tunnels)
+	if n := s.tunnels.Add(1); limit > 0 && n > limit {
+		s.tunnels.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (s *Server) release() { s.tunnels.Add(-1) }

@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"time"
+
+	"wsplice/loop"
+	"wsplice/splice"
+)
+
+type direction uint8
+
+const (
+	directionUp   direction = iota // client to backend
+	directionDown                  // backend to client
+	directionCount
+)
+
+const laneCount = int(splice.Splice) + 1
+
+// counters are written by one loop only and read by asking that loop.
+type counters struct {
+	accepted        uint64
+	acceptErrors    uint64
+	opened          uint64
+	relayedRefusals uint64
+	dialFailures    uint64
+	refusals        map[string]uint64 // by reason
+	relayed         [directionCount][laneCount]uint64
+	splices         uint64
+	blind           uint64
+}
+
+// Stats are the counters of all loops.
+type Stats struct {
+	Open            int    // tunnels that relay or are being opened or closed
+	Accepted        uint64 // connections
+	AcceptErrors    uint64 // accepts that failed for want of descriptors or memory
+	Opened          uint64 // tunnels
+	RelayedRefusals uint64 // answers other than 101 that were relayed
+	DialFailures    uint64
+	Refusals        map[string]uint64 // our own answers by reason
+	Bytes           []LaneBytes
+	Splices         uint64 // times a direction went over to splicing
+	Blind           uint64 // directions spliced without their frames being known
+	LogDropped      uint64 // log lines
+
+	Loops       []loop.Stats
+	Pipes       int // open now
+	PipeRefused uint64
+	Descriptors int // that can still be reserved
+}
+
+// LaneBytes are the bytes relayed in one direction by one lane.
+type LaneBytes struct {
+	Direction, Lane string
+	Bytes           uint64
+}
+
+// Stats asks every loop for its counters. A loop that does not answer within
+// statsTimeout (2 s) is left out.
+func (s *Server) Stats() Stats {
+	answers := make(chan func(*Stats), len(s.workers))
+	asked := 0
+	for _, w := range s.workers {
+		if w.loop.Post(func() { answers <- w.snapshot() }) == nil {
+			asked++
+		}
+	}
+	total := Stats{
+		Refusals:    make(map[string]uint64),
+		Pipes:       s.budget.Pipes(),
+		Descriptors: s.budget.Left(),
+	}
+	for _, direction := range [directionCount]string{directionUp: "up", directionDown: "down"} {
+		for lane := range laneCount {
+			total.Bytes = append(total.Bytes, LaneBytes{Direction: direction, Lane: splice.Lane(lane).String()})
+		}
+	}
+	deadline := time.NewTimer(statsTimeout)
+	defer deadline.Stop()
+	for range asked {
+		select {
+		case add := <-answers:
+			add(&total)
+		case <-deadline.C:
+			return total
+		}
+	}
+	return total
+}
+
+// snapshot copies the counters on the loop's goroutine; the returned function
+// adds them up elsewhere.
+func (w *worker) snapshot() func(*Stats) {
+	c := w.counters
+	c.refusals = make(map[string]uint64, len(w.counters.refusals))
+	for reason, n := range w.counters.refusals {
+		c.refusals[reason] = n
+	}
+	live, loopStats, pipeRefused := w.live, w.loop.Stats(), w.pipes.Refused()
+	dropped := w.journal.dropped.Load()
+	return func(s *Stats) {
+		s.Open += live
+		s.Accepted += c.accepted
+		s.AcceptErrors += c.acceptErrors
+		s.Opened += c.opened
+		s.RelayedRefusals += c.relayedRefusals
+		s.DialFailures += c.dialFailures
+		for reason, n := range c.refusals {
+			s.Refusals[reason] += n
+		}
+		for d := range c.relayed {
+			for lane, n := range c.relayed[d] {
+				s.Bytes[d*laneCount+lane].Bytes += n
+			}
+		}
+		s.Splices += c.splices
+		s.Blind += c.blind
+		s.LogDropped += dropped
+		s.Loops = append(s.Loops, loopStats)
+		s.PipeRefused += pipeRefused
+	}
+}

@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"wsplice/loop"
+	"wsplice/pool"
+	"wsplice/splice"
+)
+
+// A Tunnel is one client connection, and the backend connection it is joined
+// to once there is one.
+//
+// It is driven only by completions delivered on its loop, so it holds no lock;
+// touching it from another goroutine is a bug. It owns both descriptors until
+// closing ends.
+//
+//	state      may go to                                true while in it
+//	free       reading                                  no descriptor, nothing in flight
+//	reading    dialing answering closing                the request head is not complete
+//	dialing    upgrading answering closing              a backend is connecting, or between two
+//	upgrading  relaying replying answering closing      the head was sent; no answer yet
+//	answering  lingering closing                        an answer of our own is being sent
+//	replying   reading lingering closing                the backend's refusal is being relayed
+//	relaying   draining lingering closing               both directions may move bytes
+//	draining   lingering closing                        one direction ended; the other goes on
+//	lingering  closing                                  shut down for writing; what comes is dropped
+//	closing    free                                     waiting for what is in flight
+//
+// Every state but free may go to closing. The table is legalMoves; the test
+// TestTunnelTable holds this comment to it.
+type Tunnel struct {
+	worker *worker
+	id     uint64 // of this use of the slot, for the log
+	state  tunnelState
+
+	// Who. The lease on server is held from picking until release.
+	client   loop.Socket
+	backend  loop.Socket
+	peer     netip.AddrPort // invalid for a unix socket
+	route    *Route
+	server   *pool.Server
+	admitted bool // counts towards limits.tunnels
+	served   bool // had a request relayed and refused before this one
+
+	// The phase before relaying; nil before the first byte and while relaying.
+	x *exchange
+
+	// Relay. up moves client to backend, down moves backend to client.
+	up, down flow
+
+	// Clocks, as times of the loop. One activity clock serves both directions.
+	timer    loop.Timer
+	opened   time.Duration // when relaying began; 0 before
+	active   time.Duration // last byte in either direction
+	lingered int           // bytes dropped while lingering
+
+	// How it ended; the first cause counts.
+	endedBy side
+	cause   cause
+}
+
+// A flow is one direction of a tunnel.
+type flow struct {
+	pump     splice.Pump
+	bytes    uint64 // of the tunnel that reached the sink's socket
+	skip     int32  // bytes still to go that are not the tunnel's: the 101
+	sending  sending
+	ended    bool // the source sends no more
+	finished bool // everything was flushed and the sink shut down, or it is dead
+	toSplice bool // a read is being cancelled so that splicing can begin
+	blind    bool // it was spliced without frame boundaries being known
+}
+
+// sending says whose memory a Send in flight holds.
+type sending uint8
+
+const (
+	sendingNothing  sending = iota
+	sendingLent             // the engine's
+	sendingParked           // the pump's
+	sendingExchange         // the tunnel's exchange
+)
+
+type tunnelState uint8
+
+const (
+	stateFree tunnelState = iota
+	stateReading
+	stateDialing
+	stateUpgrading
+	stateAnswering
+	stateReplying
+	stateRelaying
+	stateDraining
+	stateLingering
+	stateClosing
+	stateCount
+)
+
+var stateNames = [stateCount]string{
+	"free", "reading", "dialing", "upgrading", "answering", "replying",
+	"relaying", "draining", "lingering", "closing",
+}
+
+func (s tunnelState) String() string { return stateNames[s] }
+
+type stateSet uint16
+
+func states(list ...tunnelState) (set stateSet) {
+	for _, s := range list {
+		set |= 1 << s
+	}
+	return set
+}
+
+func (set stateSet) has(s tunnelState) bool { return set&(1<<s) != 0 }
+
+// legalMoves is the table above.
+var legalMoves = [stateCount]stateSet{
+	stateFree:      states(stateReading),
+	stateReading:   states(stateDialing, stateAnswering, stateClosing),
+	stateDialing:   states(stateUpgrading, stateAnswering, stateClosing),
+	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
+	stateAnswering: states(stateLingering, stateClosing),
+	stateReplying:  states(stateReading, stateLingering, stateClosing),
+	stateRelaying:  states(stateDraining, stateLingering, stateClosing),
+	stateDraining:  states(stateLingering, stateClosing),
+	stateLingering: states(stateClosing),
+	stateClosing:   states(stateFree),
+}
+
+// setState is the only writer of state.
+func (t *Tunnel) setState(next tunnelState) {
+	if !legalMoves[t.state].has(next) {
+		panic(fmt.Sprintf("proxy: tunnel may not go from %v to %v: %s", t.state, next, t.dump()))
+	}
+	if told := t.worker.server.onMove; told != nil {
+		told(t.state, next)
+	}
+	t.state = next
+}
+
+// Complete sends a completion to where the state wants it.
+func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
+	if kind == loop.Close {
+		t.onClosed(s)
+		return
+	}
+	switch t.state {
+	case stateReading:
+		t.onRequest(op)
+	case stateDialing:
+		t.onDialing(s, op)
+	case stateUpgrading:
+		t.onUpgrading(s, op, kind)
+	case stateAnswering:
+		t.onAnswering(op, kind)
+	case stateReplying:
+		t.onReplying(s, op, kind)
+	case stateRelaying, stateDraining:
+		t.onRelaying(s, op, kind)
+	case stateLingering:
+		t.onLingering(op, kind)
+	default:
+		// free and closing have nothing in flight that could complete.
+		panic("proxy: completion for a tunnel that has none in flight: " + t.dump())
+	}
+}
+
+// OnTimer is called when the deadline of the current state has come.
+func (t *Tunnel) OnTimer(*loop.Timer) {
+	switch t.state {
+	case stateReading:
+		t.headTimeout()
+	case stateDialing:
+		t.dialTimeout()
+	case stateUpgrading:
+		t.upgradeTimeout()
+	case stateReplying, stateRelaying, stateDraining:
+		t.quietTimeout()
+	default:
+		t.end(sideProxy, causeLinger)
+	}
+}
+
+// dump is one line about t for panics and tests.
+func (t *Tunnel) dump() string {
+	return fmt.Sprintf("tunnel %d %v client=%v in=%v out=%v backend=%v in=%v out=%v up=%d/%v held=%d down=%d/%v held=%d",
+		t.id, t.state, t.client.FD, t.client.In.Kind, t.client.Out.Kind,
+		t.backend.FD, t.backend.In.Kind, t.backend.Out.Kind,
+		t.up.bytes, t.up.pump.Lane(), t.up.pump.Held(),
+		t.down.bytes, t.down.pump.Lane(), t.down.pump.Held())
+}

@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"strconv"
+
+	"wsplice/handshake"
+	"wsplice/loop"
+)
+
+// refuse answers with r and ends the connection. What the client sent behind
+// its request is not looked at again.
+func (t *Tunnel) refuse(r *handshake.Refusal) {
+	t.worker.refused(t, r)
+	if t.client.Out.InFlight() {
+		t.close() // it does not even take an interim answer
+		return
+	}
+	t.beginAnswer()
+	t.x.out = r.AppendResponse(t.x.out[:0])
+	t.sendAnswer()
+}
+
+// answerPage answers with a page of our own.
+func (t *Tunnel) answerPage(page *Page) {
+	t.beginAnswer()
+	out := append(t.x.out[:0], "HTTP/1.1 200 OK\r\nContent-Type: "...)
+	out = append(out, page.ContentType...)
+	out = append(out, "\r\nContent-Length: "...)
+	out = strconv.AppendInt(out, int64(len(page.Body)), 10)
+	out = append(out, "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"...)
+	t.x.out = append(out, page.Body...)
+	t.sendAnswer()
+}
+
+// beginAnswer drops the backend: its connection never serves another request.
+func (t *Tunnel) beginAnswer() {
+	w := t.worker
+	if t.x == nil {
+		t.x = w.takeExchange()
+	}
+	t.setState(stateAnswering)
+	t.releaseServer()
+	t.releaseAdmission()
+	if t.backend.Attached() {
+		w.loop.Close(&t.backend)
+	}
+}
+
+func (t *Tunnel) sendAnswer() {
+	w := t.worker
+	w.loop.Arm(&t.timer, t, lingerTimeout)
+	if w.loop.Send(&t.client, t.x.out, false) {
+		t.answerSent(&t.client.Out)
+	}
+}
+
+// onAnswering waits for the answer to be out.
+func (t *Tunnel) onAnswering(op *loop.Op, kind loop.Kind) {
+	switch kind {
+	case loop.Send:
+		t.answerSent(op)
+	case loop.PollHangup:
+		t.close()
+	}
+}
+
+func (t *Tunnel) answerSent(op *loop.Op) {
+	if op.Err() != 0 {
+		t.close()
+		return
+	}
+	t.linger(&t.client)
+}
+
+// startReply relays a backend's refusal as ordinary HTTP. The answer's head
+// has n bytes and is parsed.
+func (t *Tunnel) startReply(n int) {
+	w, x := t.worker, t.x
+	x.body = w.response.Body(false)
+	x.keepAlive = x.keepAlive && x.body.Kind() != handshake.BodyUntilClose && !w.draining
+	x.out = w.response.AppendReply(x.out[:0], x.keepAlive)
+	t.setState(stateReplying)
+	w.counters.relayedRefusals++
+	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
+	t.active = w.loop.Now()
+	t.forward(&t.down, &t.client, x.out, sendingExchange)
+	if t.state == stateReplying {
+		t.relayBody(x.answer[n:], sendingExchange)
+	}
+}
+
+// onReplying moves the refusal's body.
+func (t *Tunnel) onReplying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
+	t.active = t.worker.loop.Now()
+	switch {
+	case kind == loop.PollHangup:
+		t.close()
+	case s == &t.client:
+		t.sent(&t.down, s, op)
+		if t.state == stateReplying && !t.client.Out.InFlight() {
+			t.continueReply()
+		}
+	case kind == loop.Send:
+	case op.Err() != 0 || op.N == 0:
+		t.down.ended = true
+		t.continueReply()
+	default:
+		t.relayBody(op.Buf, sendingLent)
+	}
+}
+
+// relayBody forwards what of b belongs to the body.
+func (t *Tunnel) relayBody(b []byte, memory sending) {
+	n, done, err := t.x.body.Scan(b)
+	if err != nil {
+		// The head is out, so no answer of ours can follow: the client sees that
+		// the body is not complete.
+		t.end(sideBackend, causeProtocol)
+		return
+	}
+	if done {
+		t.x.complete, t.down.ended = true, true
+	}
+	t.forward(&t.down, &t.client, b[:n], memory)
+	if t.state == stateReplying {
+		t.continueReply()
+	}
+}
+
+// continueReply goes on after something was sent or the body ended.
+func (t *Tunnel) continueReply() {
+	w := t.worker
+	switch {
+	case t.client.Out.InFlight():
+		w.loop.StopIn(&t.backend)
+	case !t.down.ended:
+		if !t.backend.In.InFlight() {
+			w.loop.Recv(&t.backend)
+		}
+	default:
+		t.finishReply()
+	}
+}
+
+// finishReply lets the client send its next request on the same connection,
+// or ends it.
+func (t *Tunnel) finishReply() {
+	w := t.worker
+	keepAlive := w.loop.StopIn(&t.client) && t.x.complete && t.x.keepAlive
+	t.releaseServer()
+	t.releaseAdmission()
+	w.loop.Close(&t.backend)
+	if !keepAlive {
+		t.linger(&t.client)
+		return
+	}
+	w.giveExchange(t.x)
+	t.x = nil
+	t.up, t.down = flow{}, flow{}
+	t.route, t.served = nil, true
+	t.setState(stateReading)
+	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Head)
+	w.loop.Recv(&t.client)
+}
+
+// linger shuts s down for writing and drops what it still sends, for a bounded
+// time: closing at once, with bytes unread, would send RST, and that can
+// destroy the answer that was just written.
+func (t *Tunnel) linger(s *loop.Socket) {
+	w := t.worker
+	t.setState(stateLingering)
+	other := &t.backend
+	if s == &t.backend {
+		other = &t.client
+	}
+	if other.Attached() {
+		w.loop.Close(other)
+	}
+	s.FD.ShutdownWrite()
+	w.loop.Arm(&t.timer, t, lingerTimeout)
+	if w.loop.StopIn(s) {
+		w.loop.Recv(s)
+	}
+}
+
+// onLingering drops what comes.
+func (t *Tunnel) onLingering(op *loop.Op, kind loop.Kind) {
+	t.lingered += int(op.N)
+	switch {
+	case kind != loop.Recv:
+	case op.Err() != 0 || op.N == 0 || t.lingered > lingerBytesMax:
+		t.close()
+	}
+}

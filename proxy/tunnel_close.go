@@ -1,0 +1,173 @@
+package proxy
+
+import (
+	"time"
+
+	"wsplice/internal/sys"
+	"wsplice/loop"
+)
+
+// side says who ended a tunnel.
+type side uint8
+
+const (
+	sideNone side = iota
+	sideClient
+	sideBackend
+	sideProxy
+)
+
+func (s side) String() string {
+	return [...]string{"none", "client", "backend", "proxy"}[s]
+}
+
+// cause says why a tunnel ended.
+type cause uint8
+
+const (
+	causeNone cause = iota
+	causeEnd        // an orderly FIN
+	causeReset
+	causeTimedOut // the kernel gave up on the peer: keepalive, user timeout
+	causeError
+	causeIdle
+	causeHalfClose
+	causeDrain
+	causeLinger
+	causeProtocol
+)
+
+func (c cause) String() string {
+	return [...]string{
+		"none", "end of stream", "connection reset", "peer vanished", "socket error", "idle timeout",
+		"half-close timeout", "shutdown", "linger timeout", "malformed answer",
+	}[c]
+}
+
+func causeOf(errno sys.Errno) cause {
+	switch errno {
+	case 0:
+		return causeEnd
+	case sys.ECONNRESET, sys.EPIPE:
+		return causeReset
+	case sys.ETIMEDOUT:
+		return causeTimedOut
+	}
+	return causeError
+}
+
+// blame records how the tunnel ends. The first end counts, except that a side
+// that dies after an orderly half-close is worse than that.
+func (t *Tunnel) blame(by side, why cause) {
+	if t.cause == causeNone || t.cause == causeEnd && why != causeEnd {
+		t.endedBy, t.cause = by, why
+	}
+}
+
+// armQuiet arms the timer for the quiet time that the current state allows.
+func (t *Tunnel) armQuiet() {
+	if limit := t.quietLimit(); limit > 0 {
+		t.worker.loop.Arm(&t.timer, t, limit)
+	} else {
+		t.worker.loop.Disarm(&t.timer)
+	}
+}
+
+// quietLimit is how long neither side may send a byte; 0 is no limit.
+func (t *Tunnel) quietLimit() time.Duration {
+	switch t.state {
+	case stateReplying:
+		return t.worker.server.config.Timeouts.Upgrade
+	case stateDraining:
+		idle, half := t.route.IdleTimeout, t.route.HalfCloseTimeout
+		if idle > 0 && (half == 0 || idle < half) {
+			return idle
+		}
+		return half
+	default:
+		return t.route.IdleTimeout
+	}
+}
+
+// quietTimeout ends a tunnel that was quiet for too long. The clock is only
+// written while bytes move; the timer follows it here, once per limit.
+func (t *Tunnel) quietTimeout() {
+	limit := t.quietLimit()
+	if limit == 0 {
+		return
+	}
+	if quiet := t.worker.loop.Now() - t.active; quiet < limit {
+		t.worker.loop.Arm(&t.timer, t, limit-quiet)
+		return
+	}
+	if t.state == stateDraining {
+		t.cause = causeNone // the orderly half-close was not the end
+		t.end(sideProxy, causeHalfClose)
+		return
+	}
+	t.end(sideProxy, causeIdle)
+}
+
+// end closes the tunnel for a reason of ours.
+func (t *Tunnel) end(by side, why cause) {
+	t.blame(by, why)
+	t.close()
+}
+
+// close ends both connections. What is in flight is joined first; then the
+// slot is free.
+func (t *Tunnel) close() {
+	w := t.worker
+	if t.opened != 0 {
+		w.logClose(t)
+	}
+	t.setState(stateClosing)
+	w.loop.Disarm(&t.timer)
+	t.releaseServer()
+	t.releaseAdmission()
+	done := true
+	if t.client.Attached() {
+		done = w.loop.Close(&t.client)
+	}
+	if t.backend.Attached() && !w.loop.Close(&t.backend) {
+		done = false
+	}
+	if done {
+		w.free(t)
+	}
+}
+
+// onClosed goes on after a descriptor was closed that had operations in flight.
+func (t *Tunnel) onClosed(s *loop.Socket) {
+	switch {
+	case t.state == stateDialing && s == &t.backend:
+		t.dialNext(false)
+	case t.state == stateClosing && !t.client.Attached() && !t.backend.Attached():
+		t.worker.free(t)
+	}
+}
+
+// releaseExchange gives the handshake's buffers back once no send reads from
+// them.
+func (t *Tunnel) releaseExchange() {
+	if t.x == nil || t.state == stateReplying ||
+		t.up.sending == sendingExchange || t.down.sending == sendingExchange {
+		return
+	}
+	t.worker.giveExchange(t.x)
+	t.x = nil
+}
+
+func (t *Tunnel) releaseServer() {
+	if t.server != nil {
+		t.server.Release()
+		t.server = nil
+	}
+}
+
+func (t *Tunnel) releaseAdmission() {
+	if t.admitted {
+		t.admitted = false
+		t.worker.server.release()
+	}
+}

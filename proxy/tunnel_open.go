@@ -1,0 +1,317 @@
+package proxy
+
+import (
+	"net/netip"
+
+	"wsplice/handshake"
+	"wsplice/internal/sys"
+	"wsplice/loop"
+)
+
+// open begins the life of a tunnel with an accepted connection. The two
+// descriptors of a tunnel were taken from the budget.
+func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort) {
+	t.setState(stateReading)
+	t.peer = peer
+	t.worker.loop.Attach(&t.client, fd, t)
+	t.worker.loop.Arm(&t.timer, t, t.worker.server.config.Timeouts.Head)
+	t.worker.loop.Recv(&t.client)
+}
+
+// onRequest collects the request head.
+func (t *Tunnel) onRequest(op *loop.Op) {
+	if op.Err() != 0 || op.N == 0 {
+		t.close() // gone before it asked for anything
+		return
+	}
+	if t.x == nil {
+		t.x = t.worker.takeExchange()
+	}
+	x, limit := t.x, t.worker.server.config.Limits.Head
+	x.request = append(x.request, op.Buf...)
+	n, refusal := x.requestScan.Scan(x.request)
+	switch {
+	case refusal != nil:
+	case n > limit || n == 0 && len(x.request) > limit:
+		refusal = handshake.RefusalHeadTooLarge
+	case n == 0:
+		return
+	}
+	t.worker.loop.StopIn(&t.client)
+	if refusal != nil {
+		t.refuse(refusal)
+		return
+	}
+	x.head = n
+	t.judge()
+}
+
+func (t *Tunnel) headTimeout() {
+	if t.x == nil && t.served {
+		t.close() // a kept-alive connection that has no further request
+		return
+	}
+	t.worker.loop.StopIn(&t.client)
+	t.refuse(handshake.RefusalHeadTimeout)
+}
+
+// judge decides on a complete request head.
+func (t *Tunnel) judge() {
+	w, x := t.worker, t.x
+	request := &w.request
+	if refusal := request.Parse(x.request[:x.head]); refusal != nil {
+		t.refuse(refusal)
+		return
+	}
+	x.path = append(x.path[:0], request.Path()...)
+	if page := w.server.matchPage(request.Path()); page != nil && isGet(request) {
+		t.answerPage(page)
+		return
+	}
+	route := w.server.matchRoute(request.Host(), request.Path())
+	if route == nil {
+		t.refuse(handshake.RefusalNotFound)
+		return
+	}
+	if refusal := request.CheckWebSocket(route.Lenient); refusal != nil {
+		t.refuse(refusal)
+		return
+	}
+	if refusal := request.CheckOrigin(route.Origins); refusal != nil {
+		t.refuse(refusal)
+		return
+	}
+	if !w.server.admit() {
+		t.refuse(handshake.RefusalTunnelLimit)
+		return
+	}
+	t.admitted = true
+	t.route = route
+	x.keepAlive = request.KeepAlive() && len(x.early()) == 0
+	t.setState(stateDialing)
+	// A client that gives up meanwhile frees its backend at once. A mere FIN is
+	// a half-close: it may still read.
+	w.loop.PollHangup(&t.client)
+	t.dialNext(true)
+}
+
+// isGet reports whether a page of our own answers the request.
+func isGet(r *handshake.Request) bool {
+	return r.Upgrade() == handshake.NoUpgrade && string(r.Method()) == "GET" && !r.HasBody()
+}
+
+// dialNext connects to the next address that was not tried. parsed says that
+// the worker's request still is this tunnel's.
+func (t *Tunnel) dialNext(parsed bool) {
+	for {
+		if !t.nextAddress(parsed) {
+			return
+		}
+		parsed = false
+		w, x := t.worker, t.x
+		addr := &t.server.Addresses()[x.address]
+		fd, errno := sys.StreamSocket(addr.Family())
+		if errno != 0 {
+			t.refuse(handshake.RefusalShortage)
+			return
+		}
+		if addr.Family() != sys.AFUnix {
+			fd.NoDelay()
+			fd.Keepalive(w.server.config.TCP.Keepalive)
+			fd.UserTimeout(w.server.config.TCP.UserTimeout)
+		}
+		w.loop.Attach(&t.backend, fd, t)
+		w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Dial)
+		if !w.loop.Connect(&t.backend, addr) {
+			return
+		}
+		if errno := t.backend.Out.Err(); errno == 0 {
+			t.sendHead()
+			return
+		} else if shortage(errno) {
+			t.refuse(handshake.RefusalShortage)
+			return
+		}
+		if !w.loop.Close(&t.backend) {
+			return // onClosed goes on
+		}
+	}
+}
+
+// nextAddress moves on to the next address, of the same server or of another,
+// and makes the head for it. It reports false when the tunnel was refused.
+func (t *Tunnel) nextAddress(parsed bool) bool {
+	x := t.x
+	x.attempts++
+	if t.server != nil && x.attempts <= dialAttemptsMax && x.address+1 < len(t.server.Addresses()) {
+		x.address++
+		return true
+	}
+	t.releaseServer()
+	if x.attempts > dialAttemptsMax {
+		t.refuse(handshake.RefusalNoBackend)
+		return false
+	}
+	x.address = 0
+	if t.server = t.route.Upstream.Pick(&x.tried); t.server == nil {
+		t.refuse(handshake.RefusalNoBackend)
+		return false
+	}
+	if refusal := t.makeHead(parsed); refusal != nil {
+		t.refuse(refusal)
+		return false
+	}
+	return true
+}
+
+// makeHead writes the head for t.server to x.out.
+func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
+	w, x := t.worker, t.x
+	request := &w.request
+	if !parsed {
+		if refusal := request.Parse(x.request[:x.head]); refusal != nil {
+			return refusal
+		}
+	}
+	forward := handshake.Forward{Proto: "http"}
+	w.target = t.route.appendTarget(w.target[:0], request.Path(), request.Query())
+	forward.Target = w.target
+	if !t.route.PreserveHost {
+		forward.Host = t.server.Host()
+	}
+	if t.peer.IsValid() {
+		w.address = t.peer.Addr().AppendTo(w.address[:0])
+		forward.ClientAddr = w.address
+	}
+	x.out = request.AppendForward(x.out[:0], &forward)
+	if t.route.Lenient {
+		return nil
+	}
+	return w.verifier.Verify(x.out)
+}
+
+// onDialing takes the result of a connect, or the client's hang-up.
+func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op) {
+	if s == &t.client {
+		t.close()
+		return
+	}
+	switch errno := op.Err(); {
+	case errno == 0:
+		t.sendHead()
+	case shortage(errno):
+		t.refuse(handshake.RefusalShortage)
+	default:
+		t.redial()
+	}
+}
+
+func (t *Tunnel) dialTimeout() { t.redial() }
+
+// redial gives up the current connection attempt and makes the next.
+func (t *Tunnel) redial() {
+	t.worker.counters.dialFailures++
+	if t.worker.loop.Close(&t.backend) {
+		t.dialNext(false)
+	}
+}
+
+// shortage reports whether a failed socket(2) or connect(2) is our own lack of
+// ports, descriptors or memory: another server would not help, and this one is
+// not to blame.
+func shortage(errno sys.Errno) bool {
+	switch errno {
+	case sys.EADDRNOTAVAIL, sys.EMFILE, sys.ENFILE, sys.ENOBUFS, sys.ENOMEM:
+		return true
+	}
+	return false
+}
+
+// sendHead sends the request to the connected backend.
+func (t *Tunnel) sendHead() {
+	w := t.worker
+	t.setState(stateUpgrading)
+	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
+	w.loop.Recv(&t.backend)
+	if w.loop.Send(&t.backend, t.x.out, false) && t.backend.Out.Err() != 0 {
+		t.refuse(handshake.RefusalBackendClosed)
+	}
+}
+
+// onUpgrading collects the backend's answer.
+func (t *Tunnel) onUpgrading(s *loop.Socket, op *loop.Op, kind loop.Kind) {
+	switch {
+	case s == &t.client && kind == loop.Send:
+		t.sent(&t.down, s, op) // an interim answer
+	case s == &t.client:
+		t.close()
+	case kind == loop.Send:
+		// A failed send is not the end yet: the answer may have come before it.
+	case op.Err() != 0 || op.N == 0:
+		t.refuse(handshake.RefusalBackendClosed)
+	default:
+		t.x.answer = append(t.x.answer, op.Buf...)
+		t.scanAnswer()
+	}
+}
+
+func (t *Tunnel) upgradeTimeout() { t.refuse(handshake.RefusalUpgradeTimeout) }
+
+// scanAnswer looks for the end of the answer's head, past interim ones.
+func (t *Tunnel) scanAnswer() {
+	w, x := t.worker, t.x
+	for {
+		n, refusal := x.answerScan.ScanResponse(x.answer)
+		limit := w.server.config.Limits.Head
+		if refusal == nil && (n > limit || n == 0 && len(x.answer) > limit) {
+			refusal = handshake.RefusalAnswerTooLarge
+		}
+		if refusal == nil && n == 0 {
+			return
+		}
+		if refusal == nil {
+			refusal = w.response.Parse(x.answer[:n])
+		}
+		switch {
+		case refusal != nil:
+			t.refuse(refusal)
+			return
+		case !w.response.Interim():
+			t.judgeAnswer(n)
+			return
+		}
+		if x.interims++; x.interims > interimMax {
+			t.refuse(handshake.RefusalBadAnswer)
+			return
+		}
+		if t.passInterim(); t.state != stateUpgrading {
+			return
+		}
+		x.answer = x.answer[:copy(x.answer, x.answer[n:])]
+		x.answerScan = handshake.HeadScanner{}
+	}
+}
+
+// passInterim relays a 1xx, as RFC 9110 section 15.2 wants.
+func (t *Tunnel) passInterim() {
+	w := t.worker
+	w.target = w.response.AppendInterim(w.target[:0])
+	t.down.pump.Park(w.target)
+	if !t.client.Out.InFlight() {
+		t.sendParked(&t.down, &t.client)
+	}
+}
+
+// judgeAnswer decides on the backend's answer, whose head has n bytes.
+func (t *Tunnel) judgeAnswer(n int) {
+	w, x := t.worker, t.x
+	if w.response.Status() != 101 {
+		t.startReply(n)
+		return
+	}
+	if refusal := w.response.CheckUpgrade(&handshake.Offer{Sent: x.out}, t.route.Lenient); refusal != nil {
+		t.refuse(refusal)
+		return
+	}
+	t.startRelay(n)
+}

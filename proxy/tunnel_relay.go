@@ -1,0 +1,341 @@
+package proxy
+
+import (
+	"wsplice/internal/sys"
+	"wsplice/loop"
+	"wsplice/splice"
+)
+
+// startRelay joins the two sides after a correct 101, whose head has n bytes.
+// What came early on either side is forwarded first, in order.
+func (t *Tunnel) startRelay(n int) {
+	w, x := t.worker, t.x
+	t.setState(stateRelaying)
+	t.opened = w.loop.Now()
+	t.active = t.opened
+	w.counters.opened++
+	w.logOpen(t)
+	t.armQuiet()
+	t.down.skip = int32(n)
+	t.forward(&t.down, &t.client, x.answer, sendingExchange)
+	if early := x.early(); len(early) > 0 && t.state == stateRelaying {
+		t.forward(&t.up, &t.backend, early, sendingExchange)
+	}
+	if t.state != stateRelaying {
+		return
+	}
+	t.releaseExchange()
+	// The backend's receive goes on as it is; the client's takes the place of
+	// the watch for its hang-up.
+	if w.loop.StopIn(&t.client) {
+		t.resume(&t.up)
+	}
+	t.resume(&t.down)
+}
+
+// ends returns where a flow comes from and goes to.
+func (t *Tunnel) ends(f *flow) (source, sink *loop.Socket) {
+	if f == &t.up {
+		return &t.client, &t.backend
+	}
+	return &t.backend, &t.client
+}
+
+func (t *Tunnel) opposite(f *flow) *flow {
+	if f == &t.up {
+		return &t.down
+	}
+	return &t.up
+}
+
+// sourceSide names the side that a flow comes from.
+func (t *Tunnel) sourceSide(f *flow) side {
+	if f == &t.up {
+		return sideClient
+	}
+	return sideBackend
+}
+
+// onRelaying takes a completion of either side. What comes in on a socket
+// belongs to the flow from it, what goes out to the flow into it.
+func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
+	from, into := &t.up, &t.down
+	if s == &t.backend {
+		from, into = &t.down, &t.up
+	}
+	switch kind {
+	case loop.Recv:
+		t.received(from, op)
+	case loop.Send:
+		t.sent(into, s, op)
+	case loop.PollIn:
+		t.move(from)
+	case loop.PollOut:
+		t.move(into)
+	case loop.PollHangup:
+		t.resume(from)
+	}
+}
+
+// received forwards lent bytes, or ends the direction.
+func (t *Tunnel) received(f *flow, op *loop.Op) {
+	switch {
+	case op.N > 0:
+		t.active = t.worker.loop.Now()
+		n := int(op.N)
+		source, sink := t.ends(f)
+		t.forward(f, sink, op.Buf, sendingLent)
+		if t.relays() && !f.finished {
+			t.steer(f, source, sink, n)
+		}
+	case op.Err() == sys.ECANCELED:
+		t.resume(f)
+	default:
+		t.sourceEnded(f, op.Err())
+	}
+}
+
+// steer decides how to go on after a read of n bytes.
+func (t *Tunnel) steer(f *flow, source, sink *loop.Socket, n int) {
+	loop := t.worker.loop
+	switch {
+	case t.full(f, sink):
+		loop.StopIn(source)
+	case sink.Out.InFlight():
+	case f.pump.Saw(n):
+		f.toSplice = true
+		if loop.StopIn(source) {
+			t.resume(f)
+		}
+	}
+}
+
+// full reports whether the source is to wait for the sink: one more read
+// might exceed the limit of parked bytes.
+func (t *Tunnel) full(f *flow, sink *loop.Socket) bool {
+	return sink.Out.InFlight() && f.pump.Parked()+t.worker.lend > t.worker.server.config.Limits.Parked
+}
+
+// forward sends b to sink, behind what already waits for it. memory says whose
+// b is.
+func (t *Tunnel) forward(f *flow, sink *loop.Socket, b []byte, memory sending) {
+	if len(b) == 0 {
+		return
+	}
+	if sink.Out.InFlight() {
+		f.pump.Park(b)
+		return
+	}
+	if !t.worker.loop.Send(sink, b, memory == sendingLent) {
+		f.sending = memory
+		return
+	}
+	n := int(sink.Out.N)
+	t.count(f, n)
+	if sink.Out.Err() != 0 {
+		t.sinkFailed(f, sink.Out.Err())
+		return
+	}
+	if n < len(b) {
+		f.pump.Park(b[n:])
+		t.sendParked(f, sink)
+	}
+}
+
+// sendParked sends what is parked.
+func (t *Tunnel) sendParked(f *flow, sink *loop.Socket) {
+	for f.pump.Parked() > 0 {
+		if !t.worker.loop.Send(sink, f.pump.ParkedBytes(), false) {
+			f.sending = sendingParked
+			return
+		}
+		n := int(sink.Out.N)
+		t.count(f, n)
+		if sink.Out.Err() != 0 {
+			t.sinkFailed(f, sink.Out.Err())
+			return
+		}
+		f.pump.Unpark(n)
+	}
+}
+
+// sent goes on after a Send that was in flight.
+func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
+	t.active = t.worker.loop.Now()
+	memory := f.sending
+	f.sending = sendingNothing
+	t.count(f, int(op.N))
+	if f.finished {
+		f.pump.Drop(t.worker.pipes) // it was given up meanwhile
+		return
+	}
+	if memory == sendingParked {
+		f.pump.Unpark(int(op.N))
+	}
+	if op.Err() != 0 {
+		t.sinkFailed(f, op.Err())
+		return
+	}
+	t.sendParked(f, sink)
+	if !t.relays() {
+		return
+	}
+	t.releaseExchange()
+	if !f.finished && !sink.Out.InFlight() {
+		t.resume(f)
+	}
+}
+
+// resume makes a flow go on that has nothing in flight towards its sink: it
+// ends, begins to splice, or reads again.
+func (t *Tunnel) resume(f *flow) {
+	source, sink := t.ends(f)
+	switch {
+	case f.finished || source.In.InFlight():
+	case t.full(f, sink):
+	case f.ended:
+		if !sink.Out.InFlight() {
+			t.finish(f)
+		}
+	case f.toSplice && !sink.Out.InFlight():
+		f.toSplice = false
+		if f.pump.StartSplice(t.worker.pipes) {
+			t.worker.counters.splices++
+			if !f.blind {
+				f.blind = true
+				t.worker.counters.blind++
+			}
+			t.move(f)
+			return
+		}
+		t.worker.loop.Recv(source)
+	default:
+		t.worker.loop.Recv(source)
+	}
+}
+
+// move splices what can be spliced now.
+func (t *Tunnel) move(f *flow) {
+	w := t.worker
+	source, sink := t.ends(f)
+	n, need, errno := f.pump.Move(source.FD, sink.FD, w.pipes)
+	if n > 0 {
+		t.active = w.loop.Now()
+		f.bytes += uint64(n)
+		w.counters.relayed[t.direction(f)][splice.Splice] += uint64(n)
+	}
+	switch need {
+	case splice.NeedSource:
+		if f.pump.Calm() {
+			w.loop.Recv(source)
+		} else {
+			w.loop.PollIn(source, false)
+		}
+	case splice.NeedSink:
+		w.loop.PollOut(sink)
+	case splice.NeedTurn:
+		w.loop.PollIn(source, true)
+	case splice.NeedCopy:
+		w.loop.Recv(source)
+	case splice.SourceFailed:
+		t.sourceEnded(f, errno)
+	case splice.SinkFailed:
+		t.sinkFailed(f, errno)
+	}
+}
+
+// sourceEnded is the end of a direction: FIN, or the connection's death.
+func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
+	t.blame(t.sourceSide(f), causeOf(errno))
+	f.ended = true
+	if errno != 0 {
+		// The connection is gone in both directions.
+		t.abandon(t.opposite(f))
+	}
+	if _, sink := t.ends(f); sink.Out.InFlight() {
+		t.settle() // sent will finish it
+	} else {
+		t.finish(f)
+	}
+}
+
+// sinkFailed is the death of the connection that f goes into. What it sent
+// before may still be read: the opposite flow goes on until it finds the end.
+func (t *Tunnel) sinkFailed(f *flow, errno sys.Errno) {
+	t.blame(t.sourceSide(t.opposite(f)), causeOf(errno))
+	if !t.relays() {
+		t.close() // an interim answer or a refusal that the client does not want
+		return
+	}
+	t.abandon(f)
+	t.settle()
+}
+
+// abandon gives up a flow whose sink is dead, with what was on its way.
+func (t *Tunnel) abandon(f *flow) {
+	if f.finished {
+		return
+	}
+	source, sink := t.ends(f)
+	f.ended, f.finished = true, true
+	t.worker.loop.StopIn(source)
+	if t.worker.loop.StopOut(sink) {
+		f.pump.Drop(t.worker.pipes)
+	}
+}
+
+// finish passes the end on, now that everything before it has been sent: FIN
+// must not overtake bytes.
+func (t *Tunnel) finish(f *flow) {
+	if f.finished {
+		return
+	}
+	f.finished = true
+	_, sink := t.ends(f)
+	sink.FD.ShutdownWrite()
+	t.settle()
+}
+
+// settle goes on after a flow was finished: with the other one alone, or to
+// the end.
+func (t *Tunnel) settle() {
+	switch {
+	case !t.up.finished || !t.down.finished:
+		if t.state == stateRelaying {
+			t.setState(stateDraining)
+		}
+		t.armQuiet()
+	case t.cause == causeEnd:
+		t.close() // both sides have said all they had to say
+	case t.endedBy == sideClient:
+		t.linger(&t.backend)
+	default:
+		t.linger(&t.client)
+	}
+}
+
+// relays reports whether the tunnel still moves bytes both ways.
+func (t *Tunnel) relays() bool {
+	return t.state == stateRelaying || t.state == stateDraining
+}
+
+func (t *Tunnel) direction(f *flow) direction {
+	if f == &t.up {
+		return directionUp
+	}
+	return directionDown
+}
+
+// count adds n copied bytes that reached the sink's socket.
+func (t *Tunnel) count(f *flow, n int) {
+	if !t.relays() {
+		return
+	}
+	if f.skip > 0 {
+		head := min(int(f.skip), n)
+		f.skip -= int32(head)
+		n -= head
+	}
+	f.bytes += uint64(n)
+	t.worker.counters.relayed[t.direction(f)][splice.Copy] += uint64(n)
+}

@@ -1,0 +1,164 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+
+	"wsplice/handshake"
+	"wsplice/internal/sys"
+	"wsplice/loop"
+	"wsplice/splice"
+)
+
+// A worker is what one loop's goroutine owns: its tunnels, its share of the
+// listeners, and memory that every tunnel uses only while it has its turn.
+type worker struct {
+	server *Server
+	index  int
+	loop   *loop.Loop
+	lend   int // most bytes that a receive lends
+
+	// Tunnels.
+	chunks    []*[tunnelsPerChunk]Tunnel
+	freeSlots []*Tunnel
+	live      int          // slots in use
+	load      atomic.Int64 // live, for other loops to read
+	serial    uint64       // of the last tunnel
+	exchanges []*exchange
+	pipes     *splice.Pipes
+
+	// Accepting.
+	acceptors  []*acceptor
+	starved    bool // an acceptor waits for descriptors
+	retryTimer loop.Timer
+	draining   bool
+	drained    func() // called once when the last tunnel has gone
+
+	// Scratch, valid during one turn.
+	request  handshake.Request
+	response handshake.Response
+	verifier handshake.Verifier
+	target   []byte
+	address  []byte
+
+	counters counters
+	journal  *journal
+}
+
+func newWorker(s *Server, index int) (*worker, error) {
+	w := &worker{server: s, index: index, lend: min(s.config.Limits.Parked, loop.LendMax)}
+	pin := -1
+	if s.config.Pin {
+		pin = index
+	}
+	l, err := loop.New(loop.Config{Engine: s.config.Engine, Lend: w.lend, Pin: pin})
+	if err != nil {
+		return nil, err
+	}
+	w.loop = l
+	w.counters.refusals = make(map[string]uint64)
+	w.journal = newJournal(s.config.Log, s.config.LogTunnels)
+	return w, nil
+}
+
+func (w *worker) run() {
+	defer w.server.running.Done()
+	go w.journal.write()
+	w.loop.Run()
+	w.pipes.Trim()
+}
+
+// post runs f on the worker's loop, unless that has ended. It waits while the
+// loop's queue is full, so it is for control, from outside the loops.
+func (w *worker) post(f func()) {
+	for errors.Is(w.loop.Post(f), loop.ErrPostsFull) {
+		runtime.Gosched()
+	}
+}
+
+// accept begins a tunnel with a connection whose descriptors are reserved.
+func (w *worker) accept(fd sys.FD, peer netip.AddrPort) {
+	t := w.take()
+	w.counters.accepted++
+	t.open(fd, peer)
+}
+
+// take returns a free slot.
+func (w *worker) take() *Tunnel {
+	if len(w.freeSlots) == 0 {
+		chunk := new([tunnelsPerChunk]Tunnel)
+		w.chunks = append(w.chunks, chunk)
+		for i := range chunk {
+			w.freeSlots = append(w.freeSlots, &chunk[len(chunk)-1-i])
+		}
+	}
+	t := w.freeSlots[len(w.freeSlots)-1]
+	w.freeSlots = w.freeSlots[:len(w.freeSlots)-1]
+	w.live++
+	w.load.Store(int64(w.live))
+	w.serial++
+	*t = Tunnel{worker: w, id: w.serial}
+	return t
+}
+
+// free ends the use of a slot whose descriptors are closed.
+func (w *worker) free(t *Tunnel) {
+	t.up.pump.Drop(w.pipes)
+	t.down.pump.Drop(w.pipes)
+	if t.x != nil {
+		w.giveExchange(t.x)
+		t.x = nil
+	}
+	t.setState(stateFree)
+	w.freeSlots = append(w.freeSlots, t)
+	w.live--
+	w.load.Store(int64(w.live))
+	w.server.budget.Give(descriptorsPerTunnel)
+	if w.starved {
+		w.resumeAccepting()
+	}
+	w.checkDrained()
+}
+
+// closeAcceptors closes the listeners after what waits in their queues was
+// accepted.
+func (w *worker) closeAcceptors() {
+	w.draining = true
+	for _, a := range w.acceptors {
+		a.close()
+	}
+	w.acceptors = nil
+	w.loop.Disarm(&w.retryTimer)
+}
+
+// drain calls done when no tunnel is left.
+func (w *worker) drain(done func()) {
+	w.drained = done
+	w.checkDrained()
+}
+
+func (w *worker) checkDrained() {
+	if w.drained != nil && w.live == 0 {
+		w.drained()
+		w.drained = nil
+	}
+}
+
+// cutAll closes every tunnel.
+func (w *worker) cutAll() {
+	for _, chunk := range w.chunks {
+		for i := range chunk {
+			if t := &chunk[i]; t.state != stateFree && t.state != stateClosing {
+				t.end(sideProxy, causeDrain)
+			}
+		}
+	}
+}
+
+// refused counts and logs an answer of our own.
+func (w *worker) refused(t *Tunnel, r *handshake.Refusal) {
+	w.counters.refusals[r.Reason]++
+	w.journal.refused(w, t, r)
+}
