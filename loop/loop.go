@@ -82,11 +82,7 @@ func (l *Loop) Run() {
 	l.readClock()
 	for !l.stopped {
 		l.engine.wait(l.untilNextTimer())
-		l.ticks++
-		l.readClock()
-		l.engine.dispatch()
-		l.wheel.advance(uint64(l.now / wheelTick))
-		l.runPosts()
+		l.tick()
 	}
 	l.Release()
 	// A pinned thread is not given back: the goroutine ends locked, and the
@@ -94,6 +90,15 @@ func (l *Loop) Run() {
 	if l.pin < 0 {
 		runtime.UnlockOSThread()
 	}
+}
+
+// tick works off what a wait found.
+func (l *Loop) tick() {
+	l.ticks++
+	l.readClock()
+	l.engine.dispatch()
+	l.wheel.advance(uint64(l.now / wheelTick))
+	l.runPosts()
 }
 
 // Release gives back what a loop holds that is never Run.

@@ -65,6 +65,10 @@ type Socket struct {
 // Attached reports whether the socket is known to a loop.
 func (s *Socket) Attached() bool { return s.flags&flagAttached != 0 }
 
+// Urgent reports whether the peer has sent urgent data, at which splice(2) and
+// short reads stop early.
+func (s *Socket) Urgent() bool { return s.flags&flagUrgent != 0 }
+
 type socketFlags uint16
 
 // Readiness follows HAProxy's rule: a side is ready from the kernel's edge

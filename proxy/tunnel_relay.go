@@ -102,7 +102,7 @@ func (t *Tunnel) steer(f *flow, source, sink *loop.Socket, n int) {
 	case t.full(f, sink):
 		loop.StopIn(source)
 	case sink.Out.InFlight():
-	case f.pump.Saw(n):
+	case f.pump.Saw(n) && !source.Urgent():
 		f.toSplice = true
 		if loop.StopIn(source) {
 			t.resume(f)
@@ -226,9 +226,13 @@ func (t *Tunnel) move(f *flow) {
 	}
 	switch need {
 	case splice.NeedSource:
-		if f.pump.Calm() {
+		switch {
+		case source.Urgent():
+			f.pump.StopSplice()
 			w.loop.Recv(source)
-		} else {
+		case f.pump.Calm():
+			w.loop.Recv(source)
+		default:
 			w.loop.PollIn(source, false)
 		}
 	case splice.NeedSink:

@@ -1,14 +1,15 @@
 package splice
 
 const (
-	// pipeBytes is the capacity asked for a pipe: 16 slots of a page, the
-	// kernel's own default. A slot holds a whole fragment of a received packet,
-	// which on loopback and with GRO is up to 32 KiB, so a pipe moves more than
-	// its size says.
-	pipeBytes = 64 << 10
+	// pipeBytes is the capacity asked for a pipe. A splice(2) moves at most what
+	// the pipe holds, so a larger one needs fewer calls: at 16 KiB frames over 4
+	// tunnels a GB took 0.53 s of CPU with 64 KiB, 0.40 with 256, 0.33 with 512
+	// and with 1,024 KiB. It also bounds what a direction holds for a slow peer.
+	pipeBytes = 512 << 10
 
-	// pipeBytesMin is the least capacity worth having. An ordinary user beyond
-	// pipe-user-pages-soft gets pipes of one or two pages (pipe(7)).
+	// pipeBytesMin is the least capacity worth having: what pipe2(2) gives an
+	// ordinary user within pipe-user-pages-soft. Beyond, it gives two pages or
+	// one (pipe(7)).
 	pipeBytesMin = 64 << 10
 
 	// spliceMost is the most that one splice(2) is asked to move.

@@ -52,10 +52,11 @@ func (p *Pipes) open() *Pipe {
 		return nil
 	}
 	pipe := &Pipe{read: read, write: write}
-	// pipe2(2) succeeds beyond the user's budget too, but with two pages or one.
-	size, errno := read.PipeSize()
-	if errno == 0 && size < pipeBytes {
-		size, errno = read.SetPipeSize(pipeBytes)
+	// pipe2(2) succeeds beyond the user's budget too, but with two pages or one;
+	// asking for more then fails with EPERM, and what it gave may still do.
+	size, errno := read.SetPipeSize(pipeBytes)
+	if errno != 0 {
+		size, errno = read.PipeSize()
 	}
 	if errno != 0 || size < pipeBytesMin {
 		p.destroy(pipe)

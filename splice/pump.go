@@ -30,8 +30,7 @@ const (
 	// NeedTurn: there is more, but others are to have their turn.
 	NeedTurn
 	// NeedCopy: splicing cannot tell what comes now. The copy lane is to look:
-	// it is the end of the stream, urgent data, or a socket that cannot be
-	// spliced.
+	// it is the end of the stream, or a socket that cannot be spliced.
 	NeedCopy
 	// SourceFailed and SinkFailed: the error belongs to that side.
 	SourceFailed
@@ -140,8 +139,8 @@ func (p *Pump) fill(source sys.FD) (Need, sys.Errno) {
 	case errno == sys.EAGAIN:
 		return NeedSource, 0
 	case errno == sys.EINVAL || errno == sys.ENOSYS || errno == 0 && n == 0:
-		// 0 is the end of the stream, but also what splice(2) answers when urgent
-		// data stands at the head of the queue.
+		// 0 should be the end of the stream, but kernels have answered it without
+		// a FIN: recv(2) is to confirm it.
 		return NeedCopy, 0
 	case errno != 0:
 		return SourceFailed, errno
@@ -189,6 +188,11 @@ func (p *Pump) Calm() bool {
 	p.lane, p.streak = Copy, 0
 	return true
 }
+
+// StopSplice moves the direction back to the Copy lane after NeedSource. It is
+// for urgent data: at its mark splice(2) answers EAGAIN for ever, while
+// recv(2) passes it by (TestPumpUrgentDataIsForTheCopyLane).
+func (p *Pump) StopSplice() { p.lane, p.streak = Copy, 0 }
 
 // Drop gives up what is between the sockets and returns how many bytes were
 // lost. The pump is idle afterwards.

@@ -13,9 +13,12 @@ type FD int32
 // NoFD is the FD that stands for "none".
 const NoFD FD = -1
 
-// Close closes fd. Linux frees the number even when close(2) reports an
+// Close closes fd, unless it is NoFD. Linux frees the number even when close(2) reports an
 // error, so there is nothing to retry and nothing to return.
 func (fd FD) Close() {
+	if fd < 0 {
+		return
+	}
 	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 }
 

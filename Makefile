@@ -1,0 +1,69 @@
+# Thin on purpose: every target is a command that can be typed by hand, and
+# .ci/run runs the same ones.
+
+STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT      := mvdan.cc/gofumpt@v0.12.0
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 30s
+GO       ?= go
+
+.DEFAULT_GOAL := check
+.PHONY: arch bench build check clean e2e fmt fuzz help lint race run test unit
+
+build: ## build bin/wsplice
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/wsplice ./cmd/wsplice
+
+run: build ## build, then run the demo on http://127.0.0.1:8080/
+	bin/wsplice demo
+
+test: unit e2e ## every test: the rooms, then the built binary with real clients
+
+unit: ## tests of the rooms only
+	$(GO) test ./...
+
+e2e: build ## end-to-end tests only; they need chromium, node and npm
+	.ci/deps
+	cd e2e && WSPLICE_BIN='$(CURDIR)/bin/wsplice' $(GO) test ./...
+
+race: ## tests of the rooms under the race detector
+	$(GO) test -race ./...
+
+arch: ## only the rules about imports and sources
+	$(GO) test -count=1 ./internal/archtest
+
+fmt: ## rewrite the sources as gofumpt wants them
+	$(GO) run $(GOFUMPT) -w .
+
+lint: ## gofumpt, go vet, staticcheck and golangci-lint, for e2e too
+	@files=$$($(GO) run $(GOFUMPT) -l .) && if [ -n "$$files" ]; then \
+		echo "not formatted; run make fmt:" >&2; echo "$$files" >&2; exit 1; fi
+	$(GO) vet ./...
+	cd e2e && $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	cd e2e && $(GO) run $(STATICCHECK) ./...
+	$(GO) run $(GOLANGCI) run ./...
+	cd e2e && $(GO) run $(GOLANGCI) run --config ../.golangci.yml ./...
+
+fuzz: ## fuzz every target for FUZZTIME (30s) each
+	@set -e; packages=$$($(GO) list ./...); for package in $$packages; do \
+		targets=$$($(GO) test -list '^Fuzz' $$package); \
+		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: build ## a short run of the benchmark against this machine
+	$(GO) run ./bench/wsbench --short
+
+check: lint test race ## lint, test and race: what to run before a commit
+
+clean: ## remove what the other targets made
+	rm -rf bin
+	$(GO) clean -testcache
+
+help: ## show this list
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | \
+		awk -F'\t' '{printf "  %-8s %s\n", $$1, $$2}'

@@ -1,0 +1,66 @@
+package echo
+
+import (
+	"github.com/gobwas/ws"
+
+	"wsplice/bench/wire"
+)
+
+// runSource sends frames until Options.TotalBytes are sent or the session
+// ends, answering the client between frames. What it queues is bounded by one
+// write: each flush waits until the kernel has taken all of it.
+func (s *session) runSource() error {
+	frame := s.options.FrameBytes
+	perWrite := max(1, sourceWriteBytes/frame)
+	total := s.options.TotalBytes
+	for sent := int64(0); s.phase == readingFrames; {
+		if s.conn.Reader().Len() > 0 {
+			if err := s.take(); err != nil {
+				return err
+			}
+			continue
+		}
+		if total > 0 && sent >= total {
+			if err := s.fail(ws.StatusNormalClosure, ""); err != nil {
+				return err
+			}
+			if err := s.out.Flush(); err != nil {
+				return err
+			}
+			s.startLinger()
+			return nil
+		}
+		for i := 0; i < perWrite && (total == 0 || sent < total); i++ {
+			if err := s.writeSourceFrame(frame); err != nil {
+				return err
+			}
+			sent += int64(frame)
+		}
+		if err := s.out.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSourceFrame queues one frame, flushing on the way where it is larger
+// than what one write may hold.
+func (s *session) writeSourceFrame(frame int) error {
+	h := ws.Header{Fin: true, OpCode: ws.OpBinary, Length: int64(frame)}
+	if err := s.writeFrame(h, nil); err != nil {
+		return err
+	}
+	for offset := 0; offset < frame; {
+		n := min(frame-offset, wire.PatternChunkMax)
+		if _, err := s.out.WriteBinary(wire.Pattern(int64(offset), n)); err != nil {
+			return err
+		}
+		offset += n
+		if offset < frame {
+			if err := s.out.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"wsplice/bench/load"
+)
+
+// opened is the line an idle load prints when it has opened its tunnels.
+type opened struct {
+	Open   int   `json:"open"`
+	Errors int64 `json:"errors"`
+}
+
+// watches collects repeated --watch label=pid,pid flags.
+type watches map[string][]int
+
+func (w watches) String() string { return "" }
+
+func (w watches) Set(s string) error {
+	label, list, ok := strings.Cut(s, "=")
+	if !ok || label == "" {
+		return fmt.Errorf("want label=pid,pid")
+	}
+	for text := range strings.SplitSeq(list, ",") {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("want label=pid,pid: %w", err)
+		}
+		w[label] = append(w[label], pid)
+	}
+	return nil
+}
+
+// loadOnce drives tunnels once and prints a load.Result as one line of JSON.
+// An idle load prints an opened line first and ends when its standard input
+// does.
+func loadOnce(ctx context.Context, args []string) error {
+	c := load.Config{Watch: watches{}}
+	fs := flag.NewFlagSet("wsbench load", flag.ContinueOnError)
+	fs.StringVar((*string)(&c.Scenario), "scenario", "echo", "echo, down, up or idle")
+	fs.StringVar(&c.Address, "address", "", "host:port of the proxy or backend")
+	fs.IntVar(&c.Tunnels, "tunnels", 100, "tunnels to open")
+	fs.IntVar(&c.MessageBytes, "size", 128, "payload bytes of a message or frame")
+	fs.DurationVar(&c.Warmup, "warmup", 300*time.Millisecond, "traffic before the measured window")
+	fs.DurationVar(&c.Window, "duration", 2*time.Second, "the measured window")
+	fs.Var(watches(c.Watch), "watch", "label=pid,pid: processes whose CPU time to read; may be repeated")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if c.Scenario == load.Idle {
+		hold, release := context.WithCancel(ctx)
+		defer release()
+		c.OnOpen = func(open int, errors int64) {
+			_ = json.NewEncoder(os.Stdout).Encode(opened{Open: open, Errors: errors})
+			go func() {
+				_, _ = io.Copy(io.Discard, os.Stdin)
+				release()
+			}()
+		}
+		ctx = hold
+	}
+	res, err := load.Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(res)
+}

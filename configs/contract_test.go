@@ -1,0 +1,332 @@
+package configs
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The complete vocabulary of the file. Each line is a section, in flow style
+// and with %s where the keys go, and then one `key: value` per line with a
+// value that is not what is in force without the key. A line that begins with
+// "later " is refused for now, saying so.
+var contract = []struct{ section, keys string }{
+	{"%s", `
+loops: 2
+engine: epoll
+later engine: io_uring
+pin_cpus: on
+later trusted_networks: [10.0.0.0/8]`},
+	{"log: {%s}", `
+level: debug
+format: json
+tunnels: off`},
+	{"admin: {%s}", `
+address: unix:/run/admin.sock
+token_file: f.yaml`},
+	{"limits: {%s}", `
+tunnels: 1
+later tunnels_per_ip: 1
+later handshakes_per_second: 1
+head_bytes: 8KiB
+pipes: 1
+parked_bytes: 8KiB`},
+	{"timeouts: {%s}", `
+head: 1s
+dial: 1s
+upgrade: 1s
+drain: 0s`},
+	{"tunnel: {%s}", tunnelKeys},
+	{"tcp: {%s}", `
+keepalive: 1s
+user_timeout: 1s`},
+	{"listeners: [{address: \"unix:/s\", %s}]", `
+mode: "0660"
+owner: root
+group: root
+later proxy_protocol: optional
+later tls: {certificates: [{cert: FILE, key: FILE}], client_ca: FILE, min_version: "1.2"}`},
+	{"listeners: [{address: \":80\", %s}]", `
+defer_accept: on`},
+	{"routes: [{path: /, to: \"ws://b\", %s}]", `
+later regex: ^/(myApp/ws)$
+later suffix: .ws
+hosts: [example.com, "*.example.com"]
+later headers: {Upgrade: "(?i)websocket"}
+upgrade: [websocket]
+later upgrade: any
+later upgrade: none
+later upgrade: [h2c]
+mode: tunnel
+later mode: endpoint
+later mode: http
+later mode: deny
+origins: [a.test]
+later frame_type: binary
+later subprotocols: [binary, base64]
+later deflate: on
+handshake: lenient
+preserve_host: on
+later request_headers: {set: {X-Site: a}, remove: [X-Debug]}`},
+	{"routes: [{path: /, to: \"ws://b\", tunnel: {%s}}]", tunnelKeys},
+	{"routes: [{path: /, %s}]", `
+to: "ws://b"
+to: unix:/s
+to: unix:/s|ws://b
+later to: "wss://b"
+later to: "http://b"
+later to: "https://b"
+later to: "tcp://b:1"
+upstream: base
+upstream: base, rewrite: /x
+later upstream: base, rewrite: /$1`},
+	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{socket: /s}], %s}}", `
+balance: round_robin
+balance: fair
+later balance: hash
+later balance: sticky
+later balance: by_traffic
+later balance: random_two
+later sticky_cookie: {name: "x", insert: false}
+later disable_time: 1s
+later retries: 5
+later slow_start: 1s
+later resolve_interval: 30s
+later source: [10.0.0.1]
+later warm: 1
+later health: {type: websocket, path: /health, interval: 5s, timeout: 2s, rise: 1, fall: 2}
+later tls: {ca: FILE, server_name: "", insecure: false, cert: FILE, key: FILE}`},
+	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{%s}]}}", `
+url: "ws://b"
+socket: /s
+later url: "ws://b", weight: 2
+later url: "ws://b", route: a
+later url: "ws://b", set: 1
+later url: "ws://b", status: standby
+later command: [/usr/bin/chatd]
+later url: "ws://b", min_procs: 1
+later url: "ws://b", max_procs: 4
+later url: "ws://b", max_load_per_proc: 1
+later url: "ws://b", idle_timeout: 60s
+later url: "ws://b", environment: {MODE: prod}
+later url: "ws://b", copy_environment: [PATH]
+later url: "ws://b", listen_backlog: 1024
+later url: "ws://b", kill_signal: SIGTERM
+later url: "ws://b", socket_activation: systemd`},
+}
+
+const tunnelKeys = `
+later async: off
+later async_delay: 1s
+idle_timeout: 1s
+later lifetime: 1s
+half_close_timeout: 1s
+later frames: auto
+later frames: always
+later ping_interval: 1s
+later pong_timeout: 1s
+later message_bytes: 1
+later frame_bytes: 1`
+
+// withDefaults adds what a file needs besides the section under test.
+func withDefaults(section string) string {
+	for _, line := range []string{
+		`listeners: [{address: ":8080"}]`,
+		`routes: [{path: /, to: "ws://b"}]`,
+		`upstreams: {base: {servers: [{socket: /s}]}}`,
+	} {
+		if key, _, _ := strings.Cut(line, ":"); !strings.HasPrefix(section, key) {
+			section += "\n" + line
+		}
+	}
+	return section + "\n"
+}
+
+// TestEveryKeyWorksOrSaysNotYet holds the promise that no key is ignored in
+// silence: it changes the configuration, or it is an error.
+func TestEveryKeyWorksOrSaysNotYet(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("f.yaml", []byte("a token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range contract {
+		for line := range strings.SplitSeq(strings.TrimSpace(c.keys), "\n") {
+			key, later := strings.CutPrefix(line, "later ")
+			text := withDefaults(strings.Replace(c.section, "%s", key, 1))
+			_, _, err := Parse("f.yaml", []byte(text))
+			switch {
+			case !later && err != nil:
+				t.Errorf("%s\nis refused: %v", text, err)
+			case later && !isNotYet(err):
+				t.Errorf("%s\nneeds the one error that it is not supported yet, but got: %v", text, err)
+			}
+		}
+	}
+}
+
+// isNotYet reports the one error that something is not supported yet.
+func isNotYet(err error) bool {
+	var all Errors
+	return errors.As(err, &all) && len(all) == 1 && strings.Contains(all[0].Text, "not supported yet")
+}
+
+// TestValuesInForceAreAccepted gives keys that do not work yet the values that
+// describe what happens without them.
+func TestValuesInForceAreAccepted(t *testing.T) {
+	got := mustParse(t, `
+engine: auto
+trusted_networks: []
+limits: {tunnels_per_ip: 0, handshakes_per_second: 0}
+tunnel: {async: on, async_delay: 0s, lifetime: 0, frames: off, ping_interval: 0ms, pong_timeout: 0s,
+  message_bytes: 0, frame_bytes: 0KiB}
+listeners: [{address: ":8080", proxy_protocol: off, defer_accept: false}]
+routes:
+  - {path: /, upstream: u, upgrade: WebSocket, mode: tunnel, headers: {}, subprotocols: [], deflate: off,
+     handshake: strict, origins: [], request_headers: {set: {}, remove: []}, tunnel: {async: true}}
+upstreams:
+  u:
+    balance: least_connection
+    sticky_cookie: {name: "", insert: false}
+    servers: [{url: ws://10.0.0.1:9000, weight: 1, route: "", set: 0, status: ""}]
+    disable_time: 0s
+    slow_start: 0s
+    source: []
+    warm: 0
+`)
+	want := defaults()
+	want.Listeners, want.Routes, want.Upstreams, want.Admin.Pos = got.Listeners, got.Routes, got.Upstreams, got.Admin.Pos
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestExampleShowsDefaults holds that the sections at the top of example.yaml
+// state the defaults, each of them.
+func TestExampleShowsDefaults(t *testing.T) {
+	got, warnings, err := Parse("example.yaml", Example())
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("%v %v", err, warnings)
+	}
+	want := defaults()
+	want.Listeners, want.Routes, want.Upstreams, want.Admin.Pos = got.Listeners, got.Routes, got.Upstreams, got.Admin.Pos
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestExampleShowsEveryKey holds that each key that works stands in
+// example.yaml, if only in a comment.
+func TestExampleShowsEveryKey(t *testing.T) {
+	word := regexp.MustCompile(`^\w+`)
+	for _, c := range contract {
+		works := map[string]bool{}
+		for line := range strings.SplitSeq(strings.TrimSpace(c.keys), "\n") {
+			if !strings.HasPrefix(line, "later ") {
+				works[word.FindString(line)] = true
+			}
+		}
+		delete(works, "upgrade") // only one value for now
+		delete(works, "mode")    // of routes, likewise; a listener's stands there
+		for key := range works {
+			if !regexp.MustCompile(`(?m)(^|[\s{-])` + key + `: `).Match(Example()) {
+				t.Errorf("example.yaml does not show %s (in %s)", key, c.section)
+			}
+		}
+	}
+}
+
+func TestExampleIsACopy(t *testing.T) {
+	clear(Example())
+	if bytes.IndexByte(Example(), 0) >= 0 {
+		t.Error("writing to the result changed the embedded file")
+	}
+}
+
+func TestDemo(t *testing.T) {
+	c := Demo()
+	if len(c.Listeners) != 1 || c.Listeners[0].Address != "127.0.0.1:8080" || c.Admin.Address != "127.0.0.1:9180" {
+		t.Errorf("the demo listens on %v and %v", c.Listeners, c.Admin)
+	}
+	if len(c.Routes) != 1 || c.Routes[0].To == nil {
+		t.Errorf("the demo has the routes %+v", c.Routes)
+	}
+}
+
+// FuzzParse holds that no input panics, that every error has a position in
+// the file, that errors come in order, and that a file is either refused or
+// complete.
+func FuzzParse(f *testing.F) {
+	f.Add(Example())
+	f.Add(demoYAML)
+	f.Add([]byte(minimal))
+	for _, c := range contract {
+		for line := range strings.SplitSeq(strings.TrimSpace(c.keys), "\n") {
+			f.Add([]byte(withDefaults(strings.Replace(c.section, "%s", strings.TrimPrefix(line, "later "), 1))))
+		}
+	}
+	for _, odd := range []string{
+		"a: &x 1", "? a", "- - -", "a: !t", "<<: *x", "--- |\n x", "{", "\"\\", "%YAML 1.2\n---\n", "a:\n\t- b",
+	} {
+		f.Add([]byte(odd))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, warnings, err := Parse("f.yaml", data)
+		lines := 1 + bytes.Count(data, []byte{'\n'}) + bytes.Count(data, []byte{'\r'})
+		var all Errors
+		switch {
+		case err == nil:
+			checkComplete(t, c)
+		case errors.As(err, &all):
+			checkPositions(t, all, lines)
+		default:
+			t.Errorf("an error of type %T", err)
+		}
+		for _, w := range warnings {
+			if w.File != "f.yaml" || w.Line < 1 || w.Column < 1 {
+				t.Errorf("no position: %v", w)
+			}
+		}
+	})
+}
+
+func checkPositions(t *testing.T, all Errors, lines int) {
+	if len(all) == 0 {
+		t.Fatal("an empty list of errors")
+	}
+	for _, e := range all {
+		if e.File != "f.yaml" || e.Line < 1 || e.Line > lines || e.Column < 1 || e.Text == "" {
+			t.Errorf("no position in a file of %d lines, or no text: %v", lines, e)
+		}
+		if strings.ContainsFunc(e.Text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			t.Errorf("control characters in %q", e.Text)
+		}
+	}
+	if !slices.IsSortedFunc(all, func(a, b *Error) int { return a.compare(b.Pos) }) {
+		t.Errorf("not sorted: %v", all)
+	}
+}
+
+// checkComplete holds what readers of a Config rely on.
+func checkComplete(t *testing.T, c *Config) {
+	if len(c.Listeners) == 0 || len(c.Routes) == 0 || c.Limits.HeadBytes <= 0 || c.Limits.ParkedBytes <= 0 ||
+		c.Timeouts.Head <= 0 || c.Timeouts.Dial <= 0 || c.Timeouts.Upgrade <= 0 {
+		t.Errorf("incomplete: %+v", c)
+	}
+	for _, r := range c.Routes {
+		if !strings.HasPrefix(r.Path, "/") || (r.To == nil) == (r.Upstream == "") {
+			t.Errorf("incomplete: %+v", r)
+		}
+	}
+	for _, u := range c.Upstreams {
+		for _, s := range u.Servers {
+			if s.Target.Address == "" || s.Target.Path != "" {
+				t.Errorf("incomplete: %+v", s)
+			}
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package configs
+
+import "time"
+
+// Bounds of the file itself.
+const (
+	fileBytesMax = 1 << 20 // a configuration file larger than this is refused unread
+	depthMax     = 32      // nested lists and mappings; the schema needs 5
+	keyBytesMax  = 128     // longest key that is looked up and suggested for
+
+	listenersMax = 256
+	routesMax    = 4096
+	upstreamsMax = 4096
+	serversMax   = 1024 // per upstream
+	hostsMax     = 1024 // per route
+	originsMax   = 1024 // per route
+)
+
+// Bounds of values.
+const (
+	loopsMax       = 1024
+	tunnelsMax     = 1 << 24 // the slot part of a tunnel's number
+	pipesMax       = 1 << 20
+	headBytesMin   = 256 // the shortest useful upgrade request has about 150 bytes
+	headBytesMax   = 1 << 20
+	parkedBytesMin = 4 << 10
+	parkedBytesMax = 1 << 30 // stands for "no limit"
+
+	durationMax    = 10 * 365 * 24 * time.Hour
+	keepaliveMax   = 32767 * time.Second        // MAX_TCP_KEEPIDLE in the kernel
+	userTimeoutMax = 1<<31*time.Millisecond - 1 // TCP_USER_TIMEOUT is an int of milliseconds
+
+	pathBytesMax       = 2048
+	socketPathBytesMax = 107 // sun_path holds 108 bytes with the final NUL
+	hostBytesMax       = 253 // RFC 1035 section 2.3.4, without the final dot
+	tokenBytesMax      = 4096
+)

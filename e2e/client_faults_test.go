@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"wsplice/e2e/internal/rig"
+)
+
+// A faultState brings a new tunnel into one state and returns its client, and
+// the backend's connection where there is one.
+type faultState struct {
+	name  string
+	reach func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
+}
+
+// TestClientGoesInEveryState ends clients by RST and by FIN wherever a tunnel
+// can be. The backend must hear of it, and nothing may be left behind.
+func TestClientGoesInEveryState(t *testing.T) {
+	needsWsplice(t)
+	backend := rig.NewBackend(t, nil)
+	proxy := rig.Start(t, rig.Config{
+		Timeouts: rig.Settings{"dial": "1s", "upgrade": "3s", "head": "3s"},
+		Tunnel:   rig.Settings{"half_close_timeout": "2s"},
+		Routes: fmt.Sprintf(`
+- {path: /ws/, to: "%s/"}
+- {path: /pending/, to: "ws://%s/"}`, backend.URL(), rig.Blackhole(t)),
+	})
+	start := proxy.SettledUsage()
+	leave := map[string]func(*rig.Client){
+		"RST": func(c *rig.Client) { c.Reset() },
+		"FIN": func(c *rig.Client) { _ = c.Close() },
+	}
+	for _, state := range faultStates {
+		for name, go_ := range leave {
+			t.Run(state.name+"/"+name, func(t *testing.T) {
+				client, server := state.reach(t, proxy.In(t), backend.In(t))
+				go_(client)
+				if server != nil {
+					server.WantGone()
+					_ = server.Close()
+				}
+				proxy.In(t).WaitUsage(rigSettle, start)
+			})
+		}
+	}
+}
+
+var faultStates = []faultState{
+	{"connected", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		return rig.Dial(t, p.Addr(0)), nil
+	}},
+	{"in the head", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c := rig.Dial(t, p.Addr(0))
+		c.Put(upgradeTo("/ws/x")[:80])
+		return c, nil
+	}},
+	{"connect pending", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c := rig.Dial(t, p.Addr(0))
+		c.Put(upgradeTo("/pending/x"))
+		// Its socket to the backend shows that it is dialing.
+		idle := p.Usage().Files
+		rig.Poll(rig.Soon/50, func() bool { return p.Usage().Files > idle })
+		return c, nil
+	}},
+	{"waiting for the 101", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c := rig.Dial(t, p.Addr(0))
+		c.Put(upgradeTo("/ws/x"))
+		s := b.Next()
+		s.WantHead()
+		return c, s
+	}},
+	{"waiting for the 101 with early data", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c := rig.Dial(t, p.Addr(0))
+		c.Put(upgradeTo("/ws/x") + pattern(1, 4096))
+		s := b.Next()
+		s.WantHead()
+		return c, s
+	}},
+	{"half of the 101", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c := rig.Dial(t, p.Addr(0))
+		c.Put(upgradeTo("/ws/x"))
+		s := b.Next()
+		s.WantHead()
+		s.Put("HTTP/1.1 101 Switching Protocols\r\nUpg")
+		return c, s
+	}},
+	{"relaying", func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/ws/x")
+		c.Put("up")
+		s.Want("up")
+		return c, s
+	}},
+	{"relaying, pipe full towards the client", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
+		fill(t, s)
+		return c, s
+	}},
+	{"relaying, pipe full towards the backend", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/ws/x")
+		fill(t, c)
+		return c, s
+	}},
+	{"draining, backend silent", func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/ws/x")
+		c.CloseWrite()
+		s.WantEnd()
+		return c, s
+	}},
+	{"draining, backend has closed", func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/ws/x")
+		s.CloseWrite()
+		c.WantEnd()
+		return c, s
+	}},
+	{"draining, pipe full", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
+		c.CloseWrite()
+		s.WantEnd()
+		fill(t, s)
+		return c, s
+	}},
+	{"lingering after a refusal", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c := rig.Dial(t, p.Addr(0))
+		c.Put("no HTTP at all\r\n\r\n")
+		if a := c.Answer(); a.Status != 400 {
+			t.Fatalf("answer %q, want 400", a.Raw)
+		}
+		return c, nil
+	}},
+}
+
+// fill sends from one end until nothing more is taken, and goes on trying in
+// the background.
+func fill(t *testing.T, from end) {
+	t.Helper()
+	var moved atomic.Int64
+	go func() { _ = rig.Pattern(17).Send(from, 0, pressureBytes, &moved) }()
+	waitStalled(t, &moved)
+}

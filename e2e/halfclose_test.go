@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"wsplice/e2e/internal/rig"
+)
+
+// TestHalfClose ends one direction, and then uses the other for as much as
+// goes through the copy lane and through the splice lane.
+func TestHalfClose(t *testing.T) {
+	for _, late := range []int64{1, 64 << 10, 8 << 20} {
+		t.Run(fmt.Sprintf("%d late bytes", late), func(t *testing.T) {
+			bothWays(t, rig.Config{}, func(t *testing.T, p *rig.Proxy, first, second end) {
+				first.Put("before")
+				first.CloseWrite()
+				second.Want("before")
+				second.WantEnd()
+				transfer(t, second, first, 7, late)
+				second.Put("and more")
+				first.Want("and more")
+				second.CloseWrite()
+				first.WantEnd()
+				p.WaitTunnels(0)
+			})
+		})
+	}
+}
+
+// TestHalfCloseDoesNotOvertake ends a direction while its bytes still lie in
+// buffers and pipes: the end must come after them.
+func TestHalfCloseDoesNotOvertake(t *testing.T) {
+	const size = 64 << 20
+	bothWays(t, rig.Config{}, func(t *testing.T, _ *rig.Proxy, first, second end) {
+		sent := make(chan error, 1)
+		go func() {
+			err := rig.Pattern(8).Send(first, 0, size, nil)
+			first.CloseWrite()
+			sent <- err
+		}()
+		receiveAll(t, second, 8, size)
+		second.WantEnd()
+		if err := rig.Receive(t, sent, "the end of sending"); err != nil {
+			t.Fatal(err)
+		}
+		second.Put("still open")
+		first.Want("still open")
+	})
+}
+
+// TestHalfCloseOfBothEnds lets both ends say that they are done at once.
+func TestHalfCloseOfBothEnds(t *testing.T) {
+	bothWays(t, rig.Config{}, func(t *testing.T, p *rig.Proxy, first, second end) {
+		first.Put("a")
+		second.Put("b")
+		first.CloseWrite()
+		second.CloseWrite()
+		first.Want("b")
+		second.Want("a")
+		first.WantEnd()
+		second.WantEnd()
+		p.WaitTunnels(0)
+	})
+}
+
+func TestHalfCloseTimeout(t *testing.T) {
+	cfg := rig.Config{Tunnel: rig.Settings{"half_close_timeout": "400ms"}}
+	bothWays(t, cfg, func(t *testing.T, p *rig.Proxy, first, second end) {
+		first.CloseWrite()
+		second.WantEnd()
+		within(t, shortTimeout-100*time.Millisecond, shortLate, func() { first.WantGone() })
+		p.WaitTunnels(0)
+	})
+}

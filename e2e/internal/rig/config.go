@@ -1,0 +1,105 @@
+package rig
+
+import (
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+)
+
+// Settings is one flow mapping of the configuration file, such as limits.
+type Settings map[string]string
+
+// Config describes one wsplice process. Its zero value plus Routes serves on a
+// free port of 127.0.0.1.
+type Config struct {
+	// What goes into the file.
+	Listeners []string // addresses; default one free port of 127.0.0.1
+	ListenerX string   // further keys of every listener, e.g. `mode: "0660"`
+	Routes    string   // items of the list `routes:`, one per line
+	Upstreams string   // body of `upstreams:`, indented by two
+	Timeouts  Settings
+	Limits    Settings
+	Tunnel    Settings
+	Admin     string // address; default a unix socket of this process
+	LogLevel  string // default info
+	LogFormat string // default json
+	LogTunnel string // `log.tunnels`, default both
+
+	// How the process runs.
+	Files       uint64 // RLIMIT_NOFILE, 0 = inherited
+	User        int    // user and group to run as, 0 = inherited
+	TinyLogPipe bool   // shrink the pipe behind stderr to one page
+}
+
+// yaml returns the configuration file. Its own directory is dir.
+func (c *Config) yaml(dir string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "log: {level: %s, format: %s, tunnels: %s}\n",
+		or(c.LogLevel, "info"), or(c.LogFormat, "json"), or(c.LogTunnel, "both"))
+	if engine := os.Getenv("WSPLICE_ENGINE"); engine != "" {
+		fmt.Fprintf(&b, "engine: %s\n", engine)
+	}
+	fmt.Fprintf(&b, "admin: {address: %q}\n", c.adminAddress(dir))
+	writeSettings(&b, "timeouts", c.timeouts())
+	writeSettings(&b, "limits", c.Limits)
+	writeSettings(&b, "tunnel", c.Tunnel)
+	b.WriteString("listeners:\n")
+	for _, address := range c.listeners() {
+		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", c.ListenerX))
+	}
+	b.WriteString("routes:\n")
+	for line := range strings.Lines(strings.TrimSpace(c.Routes) + "\n") {
+		fmt.Fprintf(&b, "  %s", line)
+	}
+	if c.Upstreams != "" {
+		fmt.Fprintf(&b, "upstreams:\n%s\n", strings.Trim(c.Upstreams, "\n"))
+	}
+	return b.String()
+}
+
+func (c *Config) listeners() []string {
+	if len(c.Listeners) == 0 {
+		return []string{"127.0.0.1:0"}
+	}
+	return c.Listeners
+}
+
+func (c *Config) adminAddress(dir string) string {
+	return or(c.Admin, "unix:"+dir+"/admin.sock")
+}
+
+// timeouts lets a process end soon although a failed test left tunnels open.
+func (c *Config) timeouts() Settings {
+	all := Settings{"drain": "1s"}
+	for k, v := range c.Timeouts {
+		all[k] = v
+	}
+	return all
+}
+
+func writeSettings(b *strings.Builder, name string, settings Settings) {
+	if len(settings) == 0 {
+		return
+	}
+	items := make([]string, 0, len(settings))
+	for k, v := range settings {
+		items = append(items, k+": "+v)
+	}
+	sort.Strings(items)
+	fmt.Fprintf(b, "%s: {%s}\n", name, strings.Join(items, ", "))
+}
+
+func or(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+func after(prefix, value string) string {
+	if value == "" {
+		return ""
+	}
+	return prefix + value
+}
