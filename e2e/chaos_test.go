@@ -131,5 +131,5 @@ func (c *chaos) checkSplicing(t *testing.T, proxy *rig.Proxy) {
 	}
 }
 
-// errGone is what ends a tunnel in good order; nobody looks at it.
+// errGone is the end of a tunnel that was refused, as its plan may want.
 var errGone = errors.New("gone")

@@ -140,7 +140,7 @@ func (e *epollEngine) watchIn(s *Socket, op *Op) {
 	if s.flags&flagWatched != 0 {
 		return
 	}
-	events := uint32(watchIn)
+	events := watchIn
 	if s.flags&flagListening != 0 {
 		events = sys.EpollIn | sys.EpollEdge
 	}

@@ -218,3 +218,11 @@ func reset(t testing.TB, conn *net.TCPConn) {
 	}
 	conn.Close()
 }
+
+// closeWrite half-closes.
+func closeWrite(t testing.TB, conn *net.TCPConn) {
+	t.Helper()
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -186,7 +186,7 @@ var transitionCases = []struct {
 	{"both sides end in turn", nil, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
 		write(t, client, "last from client")
-		client.CloseWrite()
+		closeWrite(t, client)
 		if text := expectEnd(t, backend); text != "last from client" {
 			t.Errorf("backend got %q", text)
 		}
@@ -207,7 +207,7 @@ var transitionCases = []struct {
 	}},
 	{"backend dies after the client's half-close", nil, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
-		client.CloseWrite()
+		closeWrite(t, client)
 		expectEnd(t, backend)
 		reset(t, backend)
 		expectEnd(t, client)
@@ -273,11 +273,11 @@ func TestSlowReader(t *testing.T) {
 				total := 0
 				defer func() { written <- total }()
 				for {
-					backend.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+					_ = backend.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)) // a failure shows in Write
 					n, err := backend.Write(message)
 					total += n
 					if err != nil {
-						backend.CloseWrite()
+						_ = backend.CloseWrite() // a failure shows at the client
 						return
 					}
 				}

@@ -65,7 +65,7 @@ func tcpPair(t testing.TB) (a, b sys.FD) {
 		t.Fatal(errno)
 	}
 	a.NoDelay()
-	if errno := a.Connect(&addr); errno != 0 && errno != sys.EINPROGRESS {
+	if errno = a.Connect(&addr); errno != 0 && errno != sys.EINPROGRESS {
 		t.Fatal(errno)
 	}
 	var peer sys.Sockaddr

@@ -41,15 +41,16 @@ func (r *Results) writeIntro(b *strings.Builder) {
 	m := r.Machine
 	fmt.Fprintf(b, `# Benchmarks
 
-This page is written by `+"`go run ./bench/wsbench --report`"+` from one run's raw samples; no figure on it was typed in. Run it on your own
-machine: the ratios carry over better than the absolute figures.
+This page is written by `+"`go run ./bench/wsbench --report`"+` from one run's raw samples; no figure on it
+was typed in. Run it on your own machine: the ratios carry over better than the absolute figures.
 
 Measured on %s, in %.0f s, on %s: %d CPUs, %.1f GiB of memory, Linux %s, %s, at most %d open
 files per process, load average %.2f at the start. Client, backend and proxies all ran on this machine, over loopback.
 
 | proxy | version |
 |---|---|
-`, r.Started.UTC().Format("2006-01-02 15:04 UTC"), r.Took, m.CPU, m.CPUs, float64(m.MemoryBytes)/(1<<30), m.Kernel, m.Go, m.OpenFiles, m.LoadAtStart)
+`, r.Started.UTC().Format("2006-01-02 15:04 UTC"), r.Took, m.CPU, m.CPUs, float64(m.MemoryBytes)/(1<<30),
+		m.Kernel, m.Go, m.OpenFiles, m.LoadAtStart)
 	for _, p := range r.Proxies {
 		fmt.Fprintf(b, "| %s | %s |\n", p.Name, p.Version)
 	}
@@ -65,7 +66,8 @@ func writeTable(b *strings.Builder, rows [][]string) {
 }
 
 func (r *Results) writeFloors(b *strings.Builder) {
-	b.WriteString("\n## Floors\n\nWith `--check` the command fails where one of these is missed.\n\n| floor | measured | held |\n|---|---|---|\n")
+	b.WriteString("\n## Floors\n\nWith `--check` the command fails where one of these is missed.\n\n")
+	b.WriteString("| floor | measured | held |\n|---|---|---|\n")
 	for _, v := range r.Floors() {
 		held := "yes"
 		if !v.Held {
@@ -79,8 +81,9 @@ func (r *Results) writeMethod(b *strings.Builder) {
 	fmt.Fprintf(b, `
 ## How it is measured
 
-- Rounds are interleaved (every proxy once, then all again); %d rounds, of memory at most 2. A cell is the median with the least and the
-  greatest value; a ratio is the median of the ratios within each round, so that what disturbs one round disturbs both sides of it.
+- Rounds are interleaved (every proxy once, then all again); %d rounds, of memory at most 2. A cell is the median
+  with the least and the greatest value; a ratio is the median of the ratios within each round, so that what
+  disturbs one round disturbs both sides of it.
 - *Proxy CPU* is what all processes and threads of the proxy used, from the scheduler's nanosecond counters, over the work
   done in the same window. *Proxy + backend + client* adds the two ends: a proxy that only moves its cost into its
   neighbours gains nothing there. *Whole machine* is the busy time of all CPUs, in ticks of 10 ms, whatever else ran included.

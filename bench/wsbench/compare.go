@@ -28,7 +28,8 @@ type options struct {
 func parseOptions(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("wsbench", flag.ContinueOnError)
-	fs.StringVar(&o.proxies, "proxies", "", "comma list of direct, wsplice, wsplice-epoll, wsplice-io_uring, nginx, haproxy, haproxy-splice (default: what each scenario needs)")
+	fs.StringVar(&o.proxies, "proxies", "", "comma list of direct, wsplice, wsplice-epoll, "+
+		"wsplice-io_uring, nginx, haproxy, haproxy-splice (default: what each scenario needs)")
 	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of echo, bulk (or bulk-down, bulk-up), idle (default all)")
 	fs.IntVar(&o.rounds, "rounds", 5, "interleaved rounds; idle takes at most 2")
 	fs.DurationVar(&o.duration, "duration", 2*time.Second, "measured window of each run")

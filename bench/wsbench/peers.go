@@ -123,7 +123,8 @@ func nginxConfig(p place) string {
 	}
 	bulk := ""
 	if p.bulk {
-		bulk = "    proxy_buffer_size 64k;\n    proxy_buffers 8 64k;\n    proxy_busy_buffers_size 128k;\n    client_header_buffer_size 64k;\n"
+		bulk = "    proxy_buffer_size 64k;\n    proxy_buffers 8 64k;\n" +
+			"    proxy_busy_buffers_size 128k;\n    client_header_buffer_size 64k;\n"
 	}
 	return fmt.Sprintf(`%sdaemon off;
 worker_processes 2;

@@ -19,7 +19,7 @@ func (fd FD) Close() {
 	if fd < 0 {
 		return
 	}
-	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 }
 
 // DescriptorLimit returns the number of files this process may hold open

@@ -2,9 +2,8 @@ package rig
 
 import (
 	"bufio"
-	"context"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -68,31 +67,37 @@ func (p *Proxy) Metrics() Metrics {
 	return m
 }
 
-// Get asks the admin server of the process. The connection is not kept, so
-// that it is not counted among the descriptors afterwards.
+// Get asks the admin server of the process. It returns when the server has
+// closed the connection, so that it is not counted among the descriptors.
 func (p *Proxy) Get(path string) (status int, body string) {
 	p.t.Helper()
-	client := &http.Client{
-		Timeout: Soon,
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				var d net.Dialer
-				network, address := SplitAddress(p.admin)
-				return d.DialContext(ctx, network, address)
-			},
-		},
-	}
-	res, err := client.Get("http://admin" + path)
+	status, body, err := httpGet(p.admin, path)
 	if err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("GET %s from the admin server: %v", path, err)
 	}
-	defer func() { _ = res.Body.Close() }()
+	return status, body
+}
+
+func httpGet(address, path string) (status int, body string, err error) {
+	c, err := DialErr(address)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(Soon))
+	if _, err := fmt.Fprintf(c.Conn, "GET %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n", path); err != nil {
+		return 0, "", err
+	}
+	res, err := http.ReadResponse(c.R, nil)
+	if err != nil {
+		return 0, "", err
+	}
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		p.t.Fatal(err)
+		return 0, "", err
 	}
-	return res.StatusCode, string(text)
+	_, err = io.Copy(io.Discard, c.R)
+	return res.StatusCode, string(text), err
 }
 
 // WaitTunnels ends the test unless exactly n tunnels are open soon.

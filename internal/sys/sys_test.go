@@ -1,0 +1,193 @@
+package sys
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"wsplice/internal/testutil"
+)
+
+func TestMain(m *testing.M) { testutil.Main(m) }
+
+func TestTCPAddrRoundTrip(t *testing.T) {
+	for _, text := range []string{"127.0.0.1:80", "[::1]:65535", "[2001:db8::7]:1", "0.0.0.0:0"} {
+		want := netip.MustParseAddrPort(text)
+		addr := TCPAddr(want, 0)
+		if got := addr.AddrPort(); got != want {
+			t.Errorf("%s came back as %s", want, got)
+		}
+	}
+	mapped := TCPAddr(netip.MustParseAddrPort("[::ffff:192.0.2.1]:5"), 0)
+	if got := mapped.AddrPort().String(); got != "192.0.2.1:5" {
+		t.Errorf("an IPv4-mapped address came back as %s", got)
+	}
+}
+
+func TestUnixAddr(t *testing.T) {
+	long := make([]byte, unixPathMax+1)
+	for i := range long {
+		long[i] = 'x'
+	}
+	for _, path := range []string{"", string(long)} {
+		if _, err := UnixAddr(path); !errors.Is(err, ErrUnixPath) {
+			t.Errorf("%d bytes: %v, want ErrUnixPath", len(path), err)
+		}
+	}
+	if addr, err := UnixAddr(string(long[:unixPathMax])); err != nil || addr.Family() != AFUnix {
+		t.Errorf("the longest path: %v", err)
+	}
+}
+
+// Sockets of other processes, here of net, are found out by a bind without
+// SO_REUSEPORT, even when they set it.
+func TestProbePort(t *testing.T) {
+	any := TCPAddr(netip.MustParseAddrPort("127.0.0.1:0"), 0)
+	shared, err := ListenTCP(&any, ListenOptions{Backlog: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := shared.LocalAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ProbePort(&addr); !errors.Is(err, ErrPortTaken) {
+		t.Errorf("a port held with SO_REUSEPORT: %v, want ErrPortTaken", err)
+	}
+	second, err := ListenTCP(&addr, ListenOptions{Backlog: 1})
+	if err != nil {
+		t.Errorf("our own loops cannot share the port: %v", err)
+	}
+	second.Close()
+	shared.Close()
+	if err := ProbePort(&addr); err != nil {
+		t.Errorf("a free port: %v", err)
+	}
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	held := TCPAddr(plain.Addr().(*net.TCPAddr).AddrPort(), 0)
+	if err := ProbePort(&held); !errors.Is(err, ErrPortTaken) {
+		t.Errorf("a port held without it: %v, want ErrPortTaken", err)
+	}
+}
+
+// What a listener accepts inherits the options that were set on the listener.
+func TestAcceptedSocketsInherit(t *testing.T) {
+	any := TCPAddr(netip.MustParseAddrPort("127.0.0.1:0"), 0)
+	listener, err := ListenTCP(&any, ListenOptions{Backlog: 1, Keepalive: 60e9, UserTimeout: 120e9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	addr, err := listener.LocalAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, errno := StreamSocket(AFInet)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	defer client.Close()
+	if errno := client.Connect(&addr); errno != 0 && errno != EINPROGRESS {
+		t.Fatal(errno)
+	}
+	var peer Sockaddr
+	var fd FD
+	testutil.Eventually(t, 5e9, "connection in the queue", func() bool {
+		fd, errno = listener.Accept(&peer)
+		return errno == 0
+	})
+	defer fd.Close()
+	for _, option := range []struct {
+		name          string
+		level, option int
+		want          int
+	}{
+		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 120000},
+	} {
+		if got, errno := fd.getInt(option.level, option.option); errno != 0 || got != option.want {
+			t.Errorf("%s is %d (%v), want %d", option.name, got, errno, option.want)
+		}
+	}
+	if ours := peer.AddrPort(); !ours.Addr().IsLoopback() || ours.Port() == 0 {
+		t.Errorf("the peer's address is %v", ours)
+	}
+}
+
+func TestUnixSocketModeAndProbe(t *testing.T) {
+	path := t.TempDir() + "/s"
+	addr, err := UnixAddr(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := unix.Umask(0)
+	fd, err := ListenUnix(&addr, 0o640, 4)
+	unix.Umask(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v, %v; want 0640 from the first moment", info.Mode(), err)
+	}
+	if served, err := ProbeUnix(&addr); !served || err != nil {
+		t.Errorf("a socket that is served: %v, %v", served, err)
+	}
+	fd.Close()
+	if served, err := ProbeUnix(&addr); served || err != nil {
+		t.Errorf("a stale socket: %v, %v", served, err)
+	}
+}
+
+func TestParseQuota(t *testing.T) {
+	for content, want := range map[string]int{
+		"max 100000\n": 0, "100000 100000\n": 1, "150000 100000\n": 2, "50000 100000": 1,
+		"": 0, "x y": 0, "-1 100000": 0, "100000 0": 0,
+	} {
+		if got := parseQuota(content); got != want {
+			t.Errorf("%q: %d CPUs, want %d", content, got, want)
+		}
+	}
+	if UsableCPUs() < 1 {
+		t.Error("no usable CPU")
+	}
+}
+
+// The user data of an epoll event survives both halves of the field it is
+// carried in.
+func TestEpollUserData(t *testing.T) {
+	epoll, err := OpenEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer epoll.Close()
+	event, err := OpenEventFD()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer event.Close()
+	const user = 0xfedcba9876543210
+	if errno := epoll.EpollAdd(event, EpollIn, user); errno != 0 {
+		t.Fatal(errno)
+	}
+	event.Signal()
+	var events [4]EpollEvent
+	n, errno := epoll.EpollWait(events[:], 1000)
+	if n != 1 || errno != 0 || User(&events[0]) != user {
+		t.Errorf("%d events, %v, user data %x", n, errno, User(&events[0]))
+	}
+	event.Clear()
+	if n, _ := epoll.EpollWaitRaw(events[:], 0); n != 0 {
+		t.Error("still signalled after Clear")
+	}
+}
