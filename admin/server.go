@@ -45,7 +45,7 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	listener, err := listen(c.Network, c.Address)
 	if err != nil {
-		return nil, fmt.Errorf("admin: listen on %s: %w", c.Address, err)
+		return nil, fmt.Errorf("admin: listen on %s: %w; set admin.address to a free one, or to \"\" for none", c.Address, err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)

@@ -20,6 +20,8 @@ const (
 	demoAdmin   = "127.0.0.1:9180"
 	// browserLimit bounds the whole visit; a cold Chromium takes seconds.
 	browserLimit = 60 * time.Second
+	// pageLimit bounds each wait for the page to change.
+	pageLimit = 15 * time.Second
 )
 
 // TestDemoPageInChromium does what a newcomer does: starts the demo, opens the
@@ -37,36 +39,57 @@ func TestDemoPageInChromium(t *testing.T) {
 	rig.StartCommand(t, isMsg("ready"), "demo")
 	ctx := newBrowser(t, chromium)
 	const message = "hello, w\u00f6rld <b>&amp; \U0001f980"
-	var sent, echoed, rtt string
-	var picture []byte
-	err := chromedp.Run(ctx,
-		chromedp.Navigate("http://"+demoAddress+"/"),
-		pollJS(`document.querySelector('#state').textContent.trim() === 'open'`),
-		chromedp.SendKeys("#message", message, chromedp.ByQuery),
-		chromedp.Value("#message", &sent, chromedp.ByQuery),
-		chromedp.Click("#send", chromedp.ByQuery),
-		pollJS(`[...document.querySelectorAll('#log li.in')].some(e => e.textContent.includes('hello, '))`),
-		chromedp.Text("#log li.in", &echoed, chromedp.ByQuery),
-		pollJS(`document.querySelector('#rtt').textContent.trim() !== ''`),
-		chromedp.Text("#rtt", &rtt, chromedp.ByQuery),
-		chromedp.FullScreenshot(&picture, 90),
-	)
-	path := filepath.Join(os.TempDir(), "wsplice-demo.png")
-	if werr := os.WriteFile(path, picture, 0o644); werr == nil && len(picture) > 0 {
-		t.Logf("screenshot: %s", path)
+	do(t, ctx, "open the page", chromedp.Navigate("http://"+demoAddress+"/"))
+	do(t, ctx, "see the tunnel open", untilJS(`document.querySelector('#state').textContent.trim() === 'open'`))
+	do(t, ctx, "type a message", chromedp.SendKeys(chromedp.ID("message"), message))
+	do(t, ctx, "click", chromedp.Click(chromedp.ID("send")))
+	do(t, ctx, "see the echo", untilJS(`[...document.querySelectorAll('#log li.in')].some(e => e.textContent.includes('hello, '))`))
+	do(t, ctx, "see the round-trip time", untilJS(`document.querySelector('#rtt').textContent.trim() !== ''`))
+	echoed := read(t, ctx, `[...document.querySelectorAll('#log li.in')].map(e => e.textContent).join('\n')`)
+	if !strings.Contains(echoed, message) {
+		t.Errorf("typed %q, the page shows the echo %q", message, echoed)
 	}
-	if err != nil {
-		t.Fatalf("in the browser: %v; the page: %s", err, pageText(ctx))
-	}
-	if sent != message || !strings.Contains(echoed, message) {
-		t.Errorf("typed %q, the page sent %q and shows the echo %q", message, sent, echoed)
-	}
-	t.Logf("round trip: %s", rtt)
+	t.Logf("round trip: %s", read(t, ctx, `document.querySelector('#rtt').textContent.trim()`))
+	takePicture(t, ctx)
 }
 
-// pollJS waits until an expression is true in the page.
-func pollJS(expression string) chromedp.Action {
-	return chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(15*time.Second))
+// do runs one step in the browser. When it fails, the page says why.
+func do(t *testing.T, ctx context.Context, what string, step chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(ctx, step); err != nil {
+		takePicture(t, ctx)
+		t.Fatalf("%s: %v; the page shows %q", what, err, read(t, ctx, "document.body.innerText"))
+	}
+}
+
+// untilJS waits until an expression is true in the page.
+func untilJS(expression string) chromedp.Action[chromedp.Void] {
+	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(pageLimit))
+}
+
+// read returns the value of an expression in the page.
+func read(t *testing.T, ctx context.Context, expression string) string {
+	t.Helper()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		t.Errorf("read %s: %v", expression, err)
+	}
+	return text
+}
+
+// takePicture leaves a screenshot where it outlives the test.
+func takePicture(t *testing.T, ctx context.Context) {
+	t.Helper()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(90))
+	if err != nil {
+		t.Errorf("screenshot: %v", err)
+		return
+	}
+	path := filepath.Join(os.TempDir(), "wsplice-demo.jpg")
+	if err := os.WriteFile(path, picture, 0o644); err != nil {
+		t.Error(err)
+	}
+	t.Logf("screenshot: %s", path)
 }
 
 func findChromium(t *testing.T) string {
@@ -95,14 +118,7 @@ func newBrowser(t *testing.T, path string) context.Context {
 	t.Cleanup(cancelAllocated)
 	ctx, cancel := chromedp.NewContext(allocated)
 	t.Cleanup(cancel)
+	// Its directory can be removed only after it has gone.
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
 	return ctx
-}
-
-// pageText is what the page shows, for the report of a failure.
-func pageText(ctx context.Context) string {
-	var text string
-	if err := chromedp.Run(ctx, chromedp.Text("body", &text, chromedp.ByQuery)); err != nil {
-		return err.Error()
-	}
-	return text
 }

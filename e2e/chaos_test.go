@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	chaosTunnels = 4000
+	chaosTunnels = 12_000
 	chaosWorkers = 32
 	// chaosPipes is few, so that tunnels compete for pipes, and one that is
 	// not given back is missed.

@@ -55,7 +55,7 @@ var ErrStopped = errors.New("loop: stopped")
 // New prepares a loop. It must then be Run, or Release gives back what it
 // holds.
 func New(c Config) (*Loop, error) {
-	l := &Loop{start: time.Now(), pin: c.Pin} //nolint:forbidigo // the origin of the loop's clock
+	l := &Loop{start: time.Now(), pin: c.Pin}
 	l.wheel.init()
 	switch c.Engine {
 	case "auto", "epoll":

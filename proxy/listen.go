@@ -27,6 +27,19 @@ type bound struct {
 	inode    fs.FileInfo // unix: the file that was made, to remove no other
 }
 
+// A ListenError says which of the configuration's listeners could not be
+// bound, and why.
+type ListenError struct {
+	Index   int
+	Address string
+	Err     error
+}
+
+func (e *ListenError) Error() string { return "listen on " + e.Address + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
+
 // ErrUnixInUse says that another process accepts connections on a unix socket.
 var ErrUnixInUse = errors.New("another process accepts connections on this socket; stop it or choose another path")
 

@@ -33,7 +33,7 @@ var ErrDescriptors = errors.New("proxy: the open-files limit leaves no room for 
 func New(c Config) (*Server, error) {
 	s := &Server{config: c}
 	if err := s.prepare(); err != nil {
-		s.discard()
+		s.Discard()
 		return nil, err
 	}
 	return s, nil
@@ -54,7 +54,7 @@ func (s *Server) prepare() error {
 	for i := range s.config.Listeners {
 		b, err := bind(&s.config.Listeners[i], &s.config, len(s.workers))
 		if err != nil {
-			return fmt.Errorf("listen on %s: %w", s.config.Listeners[i].Address, err)
+			return &ListenError{Index: i, Address: s.config.Listeners[i].Address, Err: err}
 		}
 		s.bound = append(s.bound, b)
 	}
@@ -73,8 +73,8 @@ func (s *Server) prepare() error {
 	return nil
 }
 
-// discard closes what New opened.
-func (s *Server) discard() {
+// Discard closes what New opened, for a server that is never started.
+func (s *Server) Discard() {
 	for _, b := range s.bound {
 		b.discard()
 	}

@@ -46,7 +46,7 @@ func buildProxy(c *configs.Config, log *slog.Logger) (proxy.Config, error) {
 	for _, l := range c.Listeners {
 		listener, err := buildListener(l)
 		if err != nil {
-			return p, fmt.Errorf("%v: %w", l.Pos, err)
+			return p, at(l.Pos, err)
 		}
 		p.Listeners = append(p.Listeners, listener)
 	}
@@ -103,7 +103,7 @@ func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
 	for _, u := range c.Upstreams {
 		upstream, err := buildUpstream(ctx, u)
 		if err != nil {
-			return nil, fmt.Errorf("%v: upstream %s: %w", u.Pos, u.Name, err)
+			return nil, at(u.Pos, fmt.Errorf("upstream %s: %w", u.Name, err))
 		}
 		upstreams[u.Name] = upstream
 	}
@@ -119,7 +119,7 @@ func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
 		} else {
 			server, err := pool.NewServer(ctx, r.To.Network, r.To.Address, r.To.Host)
 			if err != nil {
-				return nil, fmt.Errorf("%v: %w", r.Pos, err)
+				return nil, at(r.Pos, err)
 			}
 			route.Base = r.To.Path
 			if route.Upstream, err = pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server}); err != nil {

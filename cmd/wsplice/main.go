@@ -14,7 +14,12 @@ func main() {
 	if err := root().Execute(); err != nil {
 		// Usage mistakes and failed commands end here; commands that have said
 		// what is wrong return errReported.
-		if !errors.Is(err, errReported) {
+		var positioned *positionError
+		switch {
+		case errors.Is(err, errReported):
+		case errors.As(err, &positioned):
+			fmt.Fprintln(os.Stderr, err)
+		default:
 			fmt.Fprintln(os.Stderr, "wsplice:", err)
 		}
 		os.Exit(1)

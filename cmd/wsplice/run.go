@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,11 +47,12 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer) error {
 	tuneScheduler(p.Loops)
 	server, err := proxy.New(p)
 	if err != nil {
-		return err
+		return atListener(c, err)
 	}
 	adminServer, err := buildAdmin(c.Admin, server, log)
 	if err != nil {
-		return err
+		server.Discard()
+		return at(c.Admin.Pos, err)
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -89,8 +91,11 @@ func announce(log *slog.Logger, c *configs.Config, server *proxy.Server, adminSe
 		log.Info("engine chosen", "engine", server.Engine(), "because", "io_uring is not supported yet")
 	}
 	stats := server.Stats()
-	log.Info("ready", "version", version, "engine", server.Engine(), "loops", len(stats.Loops),
+	// Whoever started the process waits for this line, whatever the log level.
+	ready := slog.NewRecord(time.Now(), slog.LevelInfo, "ready", 0)
+	ready.Add("version", version, "engine", server.Engine(), "loops", len(stats.Loops),
 		"tunnels_max", tunnelsMax(c, stats.Descriptors))
+	_ = log.Handler().Handle(context.Background(), ready) // a log that fails is not worth dying for
 }
 
 // tunnelsMax is how many tunnels the limits leave room for.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ type process struct {
 	cfg    Config
 	admin  string        // address of the admin server
 	stderr *os.File      // the reading end
+	talks  bool          // to a human, between its log lines
 	exited chan struct{} // closed when the process has ended
 	code   int           // exit status, valid once exited is closed
 }
@@ -81,7 +83,7 @@ func StartCommand(t testing.TB, ready func(Line) bool, args ...string) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{t: t, process: &process{
-		Logs: newLogs(), Dir: TempDir(t, 0), exited: make(chan struct{}),
+		Logs: newLogs(), Dir: TempDir(t, 0), exited: make(chan struct{}), talks: true,
 	}}
 	p.run(command(Config{}, append([]string{bin}, args...)...))
 	t.Cleanup(p.finish)
@@ -203,12 +205,17 @@ func (p *Proxy) HangUp() { _ = p.stderr.Close() }
 func (p *Proxy) finish() {
 	p.stop()
 	for _, text := range p.Logs.Strange() {
-		p.t.Errorf("stderr has a line that is no log line: %s", text)
+		if !p.talks || crashed.MatchString(text) {
+			p.t.Errorf("stderr has a line that is no log line: %s", text)
+		}
 	}
 	if p.t.Failed() {
 		p.t.Logf("last log lines of wsplice:\n%s", p.Logs.Tail(12))
 	}
 }
+
+// crashed is what the Go runtime writes before a process ends badly.
+var crashed = regexp.MustCompile(`^(panic:|fatal error:|SIG|goroutine \d|WARNING: DATA RACE)`)
 
 func (p *Proxy) stop() {
 	select {
