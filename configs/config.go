@@ -39,7 +39,7 @@ type Log struct {
 	Tunnels string     // lines per tunnel: "both" (default, open and close), "close" or "off"
 }
 
-// An Admin is the address of metrics, API and status page.
+// An Admin is the address of /healthz and /metrics.
 type Admin struct {
 	Address   string // host:port, [v6]:port or unix:/path; "" = off; default 127.0.0.1:9180
 	TokenFile string // absolute or relative to the working directory; "" (default) = no token

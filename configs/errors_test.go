@@ -103,5 +103,5 @@ func TestTokenFileMustHoldSomething(t *testing.T) {
 
 func TestCountsAreBounded(t *testing.T) {
 	text := minimal + "upstreams: {u: {servers: [" + strings.Repeat("{url: ws://a},", serversMax+1) + "]}}\n"
-	errorCase{text, "3:26: upstreams.u.servers: has 1025 entries; at most 1024 are allowed"}.test(t)
+	errorCase{text, "3:26: upstreams.u.servers: has 257 entries; at most 256 are allowed"}.test(t)
 }

@@ -11,7 +11,7 @@ const (
 	listenersMax = 256
 	routesMax    = 4096
 	upstreamsMax = 4096
-	serversMax   = 1024 // per upstream
+	serversMax   = 256  // per upstream
 	hostsMax     = 1024 // per route
 	originsMax   = 1024 // per route
 )

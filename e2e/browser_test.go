@@ -80,12 +80,12 @@ func read(t *testing.T, ctx context.Context, expression string) string {
 // takePicture leaves a screenshot where it outlives the test.
 func takePicture(t *testing.T, ctx context.Context) {
 	t.Helper()
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(90))
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		t.Errorf("screenshot: %v", err)
 		return
 	}
-	path := filepath.Join(os.TempDir(), "wsplice-demo.jpg")
+	path := filepath.Join(os.TempDir(), "wsplice-demo.png")
 	if err := os.WriteFile(path, picture, 0o644); err != nil {
 		t.Error(err)
 	}

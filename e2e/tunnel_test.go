@@ -159,6 +159,26 @@ func TestFrameInTheSegmentOfThe101(t *testing.T) {
 	}
 }
 
+// TestFrameAndEndInTheSegmentOfThe101 has the backend be done with everything
+// in one go.
+func TestFrameAndEndInTheSegmentOfThe101(t *testing.T) {
+	backend := rig.NewBackend(t, nil)
+	proxy := startToBackend(t, backend, rig.Config{})
+	for range 20 { // the end comes sooner or later than the bytes
+		client := rig.Dial(t, proxy.Addr(0))
+		client.Put(upgradeTo("/ws/x"))
+		server := backend.Next()
+		server.WantHead()
+		server.Put(rig.SwitchingProtocols(rig.Key) + "last words")
+		_ = server.Close()
+		if a := client.Answer(); a.Status != 101 {
+			t.Fatalf("answer %q, want 101", a.Raw)
+		}
+		client.Want("last words")
+		client.WantEnd()
+	}
+}
+
 // TestLateBytesAfterHalfClose is T12, in the smallest form; see
 // halfclose_test.go for the rest.
 func TestLateBytesAfterHalfClose(t *testing.T) {

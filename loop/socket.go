@@ -10,7 +10,7 @@ func (l *Loop) Attach(s *Socket, fd sys.FD, owner Owner) {
 }
 
 // Recv starts to lend what s receives to its owner, until the end of the
-// stream (N = 0), an error, or StopRecv. Unless In is idle it is a bug.
+// stream (N = 0), an error, or StopIn. Unless In is idle it is a bug.
 func (l *Loop) Recv(s *Socket) { l.startIn(s, Recv) }
 
 // PollIn tells the owner once when s is readable, without holding a buffer.

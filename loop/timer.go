@@ -27,8 +27,8 @@ const (
 	wheelSlots  = 1 << wheelBits
 	wheelLevels = 5
 
-	// timerMax is the longest time a timer can be armed for, about 12 days;
-	// longer ones fire then and their owner arms them again.
+	// timerMax is the longest time a timer can be armed for, about 12 days: a
+	// longer one fires then, and an owner that wants more time arms it again.
 	timerMax = (1<<(wheelBits*wheelLevels) - 1) * wheelTick
 
 	levelNone   = 0xff // not armed
@@ -102,7 +102,7 @@ func (w *wheel) stop(t *Timer) {
 	t.level = levelNone
 }
 
-// next returns the first tick after now at which a slot must be looked at, or
+// nextTick returns the first tick after now at which a slot must be looked at, or
 // false when no timer is armed.
 func (w *wheel) nextTick() (uint64, bool) {
 	best, found := uint64(0), false

@@ -28,6 +28,7 @@ const (
 	lineOpen lineKind = iota
 	lineClose
 	lineRefused
+	lineRelayed
 )
 
 // A line is what the loop knows; formatting it is the writer's work.
@@ -39,7 +40,8 @@ type line struct {
 	peer     netip.AddrPort
 	route    string
 	backend  string
-	refusal  *handshake.Refusal
+	refusal  *handshake.Refusal // our own answer
+	status   int                // of the backend's
 	target   string
 	up, down uint64
 	spliced  bool
@@ -83,13 +85,17 @@ func (l *line) write(log *slog.Logger) {
 		record.Message = "request refused"
 		record.AddAttrs(slog.Int("status", l.refusal.Status), slog.String("reason", l.refusal.Reason),
 			slog.String("target", l.target))
+	case lineRelayed:
+		record.Message = "backend refused"
+		record.AddAttrs(slog.Int("status", l.status), slog.String("route", l.route),
+			slog.String("backend", l.backend), slog.String("target", l.target))
 	case lineOpen:
 		record.AddAttrs(slog.String("route", l.route), slog.String("backend", l.backend), slog.String("target", l.target))
 	case lineClose:
 		record.Message = "tunnel closed"
 		record.AddAttrs(slog.String("route", l.route), slog.String("backend", l.backend),
 			slog.Uint64("up_bytes", l.up), slog.Uint64("down_bytes", l.down),
-			slog.Duration("duration", l.duration),
+			slog.String("duration", l.duration.String()),
 			slog.String("ended_by", l.endedBy.String()), slog.String("why", l.cause.String()),
 			slog.Bool("spliced", l.spliced))
 	}
@@ -135,6 +141,16 @@ func (j *journal) refused(w *worker, t *Tunnel, r *handshake.Refusal) {
 	}
 	l := w.line(t, lineRefused)
 	l.refusal, l.target = r, t.loggedTarget()
+	j.put(l)
+}
+
+// relayed logs that a backend answered with status instead of 101.
+func (j *journal) relayed(w *worker, t *Tunnel, status int) {
+	if !j.enabled() {
+		return
+	}
+	l := w.line(t, lineRelayed)
+	l.status, l.target = status, t.loggedTarget()
 	j.put(l)
 }
 

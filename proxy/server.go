@@ -17,6 +17,7 @@ import (
 type Server struct {
 	config  Config
 	budget  *splice.Budget
+	room    int // tunnels that the open-files limit leaves room for
 	workers []*worker
 	bound   []*bound
 	tunnels atomic.Int64               // admitted: from the route's choice to the end
@@ -66,6 +67,7 @@ func (s *Server) prepare() error {
 	if room < descriptorsPerTunnel {
 		return ErrDescriptors
 	}
+	s.room = room / descriptorsPerTunnel
 	s.budget = splice.NewBudget(room, s.config.Limits.Pipes)
 	for _, w := range s.workers {
 		w.pipes = splice.NewPipes(s.budget)
@@ -102,6 +104,17 @@ func (s *Server) Addresses() []string {
 		list = append(list, b.address)
 	}
 	return list
+}
+
+// Loops returns how many loops there are.
+func (s *Server) Loops() int { return len(s.workers) }
+
+// TunnelsMax returns how many tunnels the limits leave room for.
+func (s *Server) TunnelsMax() int {
+	if limit := s.config.Limits.Tunnels; limit > 0 {
+		return min(limit, s.room)
+	}
+	return s.room
 }
 
 // Engine names the engine of the loops.

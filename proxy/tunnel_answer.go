@@ -81,6 +81,7 @@ func (t *Tunnel) startReply(n int) {
 	x.out = w.response.AppendReply(x.out[:0], x.keepAlive)
 	t.setState(stateReplying)
 	w.counters.relayedRefusals++
+	w.journal.relayed(w, t, w.response.Status())
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
 	t.active = w.loop.Now()
 	t.forward(&t.down, &t.client, x.out, sendingExchange)

@@ -42,7 +42,8 @@ const (
 //
 //	lane     becomes  when
 //	Copy     Splice   2 reads in a row of ≥ 32 KiB, nothing parked, a pipe to be had
-//	Splice   Copy     4 moves in a row of < 8 KiB, or NeedCopy
+//	Splice   Copy     4 moves in a row of < 8 KiB, the end of the stream, urgent
+//	                  data, or no pipe to be had
 //
 // The zero value is an idle pump in the Copy lane.
 type Pump struct {

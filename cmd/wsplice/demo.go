@@ -29,8 +29,9 @@ func demoCommand() *cobra.Command {
 			config := configs.Demo()
 			pointAt(config, backend.Addr())
 			page := proxy.Page{Path: "/", ContentType: "text/html; charset=utf-8", Body: demoPage}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Open http://%s/ in a browser; Ctrl-C ends the demo.\n", config.Listeners[0].Address)
-			return serve(config, []proxy.Page{page}, cmd.ErrOrStderr())
+			return serve(config, []proxy.Page{page}, cmd.ErrOrStderr(), func() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Open http://%s/ in a browser; Ctrl-C ends the demo.\n", config.Listeners[0].Address)
+			})
 		},
 	}
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -29,15 +29,16 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(config, nil, cmd.ErrOrStderr())
+			return serve(config, nil, cmd.ErrOrStderr(), func() {})
 		},
 	}
 	configFlag(cmd, &file)
 	return cmd
 }
 
-// serve runs a configuration until a signal ends it.
-func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer) error {
+// serve runs a configuration until a signal ends it. ready is called when it
+// listens.
+func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()) error {
 	log := newLogger(c.Log, stderr)
 	p, err := buildProxy(c, log)
 	if err != nil {
@@ -62,6 +63,7 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer) error {
 		go adminServer.Serve()
 	}
 	announce(log, c, server, adminServer)
+	ready()
 	waitForStop(log, signals)
 	drain(log, c, server, signals)
 	if adminServer != nil {
@@ -90,21 +92,11 @@ func announce(log *slog.Logger, c *configs.Config, server *proxy.Server, adminSe
 	if c.Engine == "auto" {
 		log.Info("engine chosen", "engine", server.Engine(), "because", "io_uring is not supported yet")
 	}
-	stats := server.Stats()
 	// Whoever started the process waits for this line, whatever the log level.
 	ready := slog.NewRecord(time.Now(), slog.LevelInfo, "ready", 0)
-	ready.Add("version", version, "engine", server.Engine(), "loops", len(stats.Loops),
-		"tunnels_max", tunnelsMax(c, stats.Descriptors))
+	ready.Add("version", version, "engine", server.Engine(), "loops", server.Loops(),
+		"tunnels_max", server.TunnelsMax())
 	_ = log.Handler().Handle(context.Background(), ready) // a log that fails is not worth dying for
-}
-
-// tunnelsMax is how many tunnels the limits leave room for.
-func tunnelsMax(c *configs.Config, descriptors int) int {
-	most := descriptors / 2
-	if c.Limits.Tunnels > 0 {
-		most = min(most, c.Limits.Tunnels)
-	}
-	return most
 }
 
 // waitForStop returns at the first signal to stop.
@@ -132,6 +124,10 @@ func drain(log *slog.Logger, c *configs.Config, server *proxy.Server, signals <-
 		}
 	}()
 	if cut := server.Stop(ctx); cut > 0 {
-		log.Warn("tunnels closed at the end of the drain time", "tunnels", cut, "drain", fmt.Sprint(c.Timeouts.Drain))
+		why := "a second signal"
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			why = "timeouts.drain has passed"
+		}
+		log.Warn("open tunnels closed", "tunnels", cut, "because", why)
 	}
 }

@@ -169,7 +169,7 @@ func readAnswer(r *bufio.Reader) (*Answer, error) {
 }
 
 func (a *Answer) readBody(r *bufio.Reader) ([]byte, error) {
-	if a.Status == 101 || a.Status == 204 || a.Status == 304 {
+	if a.Status < 200 || a.Status == 204 || a.Status == 304 {
 		return nil, nil
 	}
 	if length := a.Header.Get("Content-Length"); length != "" {
