@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"wsplice/e2e/internal/rig"
 )
@@ -11,9 +12,20 @@ import (
 // A faultState brings a new tunnel into one state and returns its client, and
 // the backend's connection where there is one.
 type faultState struct {
-	name  string
-	reach func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
+	name string
+	// halfClosed: the client has already said that it is done, so that its
+	// reset may go unnoticed until the half-close timeout.
+	halfClosed bool
+	reach      func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
 }
+
+const (
+	// faultSettle bounds how long a tunnel may outlive its client: a lingering
+	// close takes two seconds.
+	faultSettle = 5 * time.Second
+	// faultHalfClose is longer, so that nothing else hides behind it.
+	faultHalfClose = 8 * time.Second
+)
 
 // TestClientGoesInEveryState ends clients by RST and by FIN wherever a tunnel
 // can be. The backend must hear of it, and nothing may be left behind.
@@ -22,7 +34,7 @@ func TestClientGoesInEveryState(t *testing.T) {
 	backend := rig.NewBackend(t, nil)
 	proxy := rig.Start(t, rig.Config{
 		Timeouts: rig.Settings{"dial": "1s", "upgrade": "3s", "head": "3s"},
-		Tunnel:   rig.Settings{"half_close_timeout": "2s"},
+		Tunnel:   rig.Settings{"half_close_timeout": faultHalfClose.String()},
 		Routes: fmt.Sprintf(`
 - {path: /ws/, to: "%s/"}
 - {path: /pending/, to: "ws://%s/"}`, backend.URL(), rig.Blackhole(t)),
@@ -33,52 +45,59 @@ func TestClientGoesInEveryState(t *testing.T) {
 		"FIN": func(c *rig.Client) { _ = c.Close() },
 	}
 	for _, state := range faultStates {
-		for name, go_ := range leave {
+		for name, end := range leave {
 			t.Run(state.name+"/"+name, func(t *testing.T) {
 				client, server := state.reach(t, proxy.In(t), backend.In(t))
-				go_(client)
-				if server != nil {
+				end(client)
+				// After FIN the backend may go on; after RST there is nobody
+				// it could go on for.
+				if server != nil && name == "FIN" {
 					server.WantGone()
 					_ = server.Close()
 				}
-				proxy.In(t).WaitUsage(rigSettle, start)
+				limit := faultSettle
+				if state.halfClosed {
+					limit += faultHalfClose
+				}
+				proxy.In(t).WaitUsage(limit, start)
 			})
 		}
 	}
 }
 
 var faultStates = []faultState{
-	{"connected", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"connected", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		return rig.Dial(t, p.Addr(0)), nil
 	}},
-	{"in the head", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"in the head", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x")[:80])
 		return c, nil
 	}},
-	{"connect pending", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"connect pending", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		idle := p.Usage().Files
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/pending/x"))
-		// Its socket to the backend shows that it is dialing.
-		idle := p.Usage().Files
-		rig.Poll(rig.Soon/50, func() bool { return p.Usage().Files > idle })
+		rig.Eventually(t, rig.Soon, "the proxy has a socket to the backend too", func() bool {
+			return p.Usage().Files >= idle+2
+		})
 		return c, nil
 	}},
-	{"waiting for the 101", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"waiting for the 101", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x"))
 		s := b.Next()
 		s.WantHead()
 		return c, s
 	}},
-	{"waiting for the 101 with early data", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"waiting for the 101 with early data", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x") + pattern(1, 4096))
 		s := b.Next()
 		s.WantHead()
 		return c, s
 	}},
-	{"half of the 101", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"half of the 101", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x"))
 		s := b.Next()
@@ -86,42 +105,42 @@ var faultStates = []faultState{
 		s.Put("HTTP/1.1 101 Switching Protocols\r\nUpg")
 		return c, s
 	}},
-	{"relaying", func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		c.Put("up")
 		s.Want("up")
 		return c, s
 	}},
-	{"relaying, pipe full towards the client", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying, pipe full towards the client", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		fill(t, s)
 		return c, s
 	}},
-	{"relaying, pipe full towards the backend", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying, pipe full towards the backend", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		fill(t, c)
 		return c, s
 	}},
-	{"draining, backend silent", func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, backend silent", true, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		c.CloseWrite()
 		s.WantEnd()
 		return c, s
 	}},
-	{"draining, backend has closed", func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, backend has closed", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		s.CloseWrite()
 		c.WantEnd()
 		return c, s
 	}},
-	{"draining, pipe full", func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, pipe full", true, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		c.CloseWrite()
 		s.WantEnd()
 		fill(t, s)
 		return c, s
 	}},
-	{"lingering after a refusal", func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"lingering after a refusal", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put("no HTTP at all\r\n\r\n")
 		if a := c.Answer(); a.Status != 400 {

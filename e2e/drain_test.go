@@ -87,7 +87,7 @@ func TestDrainWithStalledTunnel(t *testing.T) {
 // that it has not accepted yet. Each had a completed connect, so closing the
 // sockets under them would reset them.
 func TestDrainServesTheQueue(t *testing.T) {
-	const queued = 40
+	const queued = 2000 // more than a loop accepts before it hears of the signal
 	backend := rig.EchoBackend(t)
 	proxy := startToBackend(t, backend, rig.Config{Timeouts: rig.Settings{"drain": "60s"}})
 	rig.MustOpenEcho(t, proxy, "/ws/first").WantEcho("warm")
@@ -108,6 +108,7 @@ func TestDrainServesTheQueue(t *testing.T) {
 			t.Fatalf("queued client %d: %q", i, a.Raw)
 		}
 		c.WantEcho(fmt.Sprintf("queued client %d", i))
+		_ = c.Close()
 	}
 }
 

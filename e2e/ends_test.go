@@ -24,12 +24,39 @@ var (
 	_ end = (*rig.BackendConn)(nil)
 )
 
-// bothWays runs test for tunnels of proxy, once with the client as the first
-// end and once with the backend.
-func bothWays(t *testing.T, cfg rig.Config, test func(t *testing.T, p *rig.Proxy, first, second end)) {
+// An endsTest is a test of a new tunnel, whose ends may be either way round.
+type endsTest func(t *testing.T, p *rig.Proxy, first, second end)
+
+// bothWays runs test for tunnels of a proxy, once with the client as the
+// first end and once with the backend.
+func bothWays(t *testing.T, cfg rig.Config, test endsTest) {
 	t.Helper()
 	backend := rig.NewBackend(t, nil)
+	eachWay(t, startToBackend(t, backend, cfg), backend, test)
+}
+
+// bothWaysCopied is bothWays for tunnels that have to copy: the proxy may have
+// one pipe, and a stalled tunnel holds it.
+func bothWaysCopied(t *testing.T, cfg rig.Config, test endsTest) {
+	t.Helper()
+	limits := rig.Settings{"pipes": "1"}
+	for name, value := range cfg.Limits {
+		limits[name] = value
+	}
+	cfg.Limits = limits
+	backend := rig.NewBackend(t, nil)
 	proxy := startToBackend(t, backend, cfg)
+	_, holder := rig.Open(proxy, backend, "/ws/holder")
+	fill(t, holder)
+	spliced := laneBytes(proxy.Metrics(), "splice")
+	eachWay(t, proxy, backend, test)
+	if now := laneBytes(proxy.Metrics(), "splice"); now != spliced {
+		t.Errorf("%.0f bytes were spliced, and all were to be copied", now-spliced)
+	}
+}
+
+func eachWay(t *testing.T, proxy *rig.Proxy, backend *rig.Backend, test endsTest) {
+	t.Helper()
 	t.Run("from the client", func(t *testing.T) {
 		p := proxy.In(t)
 		client, server := rig.Open(p, backend.In(t), "/ws/x")

@@ -50,6 +50,25 @@ func TestHalfCloseDoesNotOvertake(t *testing.T) {
 	})
 }
 
+// TestHalfCloseBehindParkedBytes has the end arrive while bytes wait in the
+// memory of the proxy, instead of in a pipe.
+func TestHalfCloseBehindParkedBytes(t *testing.T) {
+	const size = 24 << 20 // more than the kernel takes, less than may be parked
+	cfg := rig.Config{Limits: rig.Settings{"parked_bytes": "64MiB"}}
+	bothWaysCopied(t, cfg, func(t *testing.T, _ *rig.Proxy, first, second end) {
+		if err := rig.Receive(t, sendAll(first, 27, size), "everything is taken"); err != nil {
+			t.Fatal(err)
+		}
+		first.CloseWrite()
+		// The proxy must have seen the end, and has no reason to say so.
+		rig.Lapse(quiet)
+		receiveAll(t, second, 27, size)
+		second.WantEnd()
+		second.Put("still open")
+		first.Want("still open")
+	})
+}
+
 // TestHalfCloseOfBothEnds lets both ends say that they are done at once.
 func TestHalfCloseOfBothEnds(t *testing.T) {
 	bothWays(t, rig.Config{}, func(t *testing.T, p *rig.Proxy, first, second end) {

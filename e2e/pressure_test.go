@@ -24,35 +24,38 @@ const (
 // TestBackPressure has one end send while the other does not read: the sender
 // must be made to wait, at no cost, and afterwards nothing may be missing.
 func TestBackPressure(t *testing.T) {
+	t.Run("spliced", func(t *testing.T) { bothWays(t, rig.Config{}, pressure) })
+	t.Run("copied", func(t *testing.T) { bothWaysCopied(t, rig.Config{}, pressure) })
+}
+
+func pressure(t *testing.T, p *rig.Proxy, source, sink end) {
 	total := int64(pressureBytes)
 	if testing.Short() {
 		total = 2 * kernelBytesMax
 	}
-	bothWays(t, rig.Config{}, func(t *testing.T, p *rig.Proxy, source, sink end) {
-		start := p.RSS()
-		var moved atomic.Int64
-		sent := make(chan error, 1)
-		go func() { sent <- rig.Pattern(9).Send(source, 0, total, &moved) }()
-		waitStalled(t, &moved)
-		if n := moved.Load(); n > kernelBytesMax {
-			t.Errorf("the sender was stopped after %d bytes, want at most %d", n, kernelBytesMax)
-		}
-		if share := p.CPUShare(time.Second); share > idleCPUMax {
-			t.Errorf("the proxy uses %.0f%% of a CPU while nothing can move", 100*share)
-		}
-		growth := p.RSS() - start
-		receiveAll(t, sink, 9, total)
-		if err := rig.Receive(t, sent, "the end of sending"); err != nil {
-			t.Fatal(err)
-		}
-		growth = max(growth, p.RSS()-start)
-		t.Logf("stalled at %d bytes, memory grew by %d", moved.Load(), growth)
-		if growth > rssGrowthMax {
-			t.Errorf("the proxy grew by %d bytes, want at most %d", growth, rssGrowthMax)
-		}
-		sink.Put("the other direction")
-		source.Want("the other direction")
-	})
+	start := p.RSS()
+	var moved atomic.Int64
+	sent := make(chan error, 1)
+	go func() { sent <- rig.Pattern(9).Send(source, 0, total, &moved) }()
+	waitStalled(t, &moved)
+	if n := moved.Load(); n > kernelBytesMax {
+		t.Errorf("the sender was stopped after %d bytes, want at most %d", n, kernelBytesMax)
+	}
+	if share := p.CPUShare(time.Second); share > idleCPUMax {
+		t.Errorf("the proxy uses %.0f%% of a CPU while nothing can move", 100*share)
+	}
+	growth := p.RSS() - start
+	receiveAll(t, sink, 9, total)
+	if err := rig.Receive(t, sent, "the end of sending"); err != nil {
+		t.Fatal(err)
+	}
+	growth = max(growth, p.RSS()-start)
+	t.Logf("stalled at %d bytes, memory grew by %d", moved.Load(), growth)
+	if growth > rssGrowthMax {
+		t.Errorf("the proxy grew by %d bytes, want at most %d", growth, rssGrowthMax)
+	}
+	sink.Put("the other direction")
+	source.Want("the other direction")
 }
 
 // waitStalled returns when moved has stood still for a while.
@@ -66,6 +69,26 @@ func waitStalled(t *testing.T, moved *atomic.Int64) {
 		}
 		return time.Since(since) > still
 	})
+}
+
+// TestSlowReader takes bulk in sips, so that the proxy meets a full socket
+// again and again, in every phase of its own work.
+func TestSlowReader(t *testing.T) {
+	slowly := func(t *testing.T, _ *rig.Proxy, source, sink end) {
+		const size, sip = 24 << 20, 96 << 10
+		sent := sendAll(source, 28, size)
+		for offset := int64(0); offset < size; offset += sip {
+			if err := rig.Pattern(28).Receive(sink, offset, min(sip, size-offset)); err != nil {
+				t.Fatal(err)
+			}
+			rig.Lapse(time.Millisecond)
+		}
+		if err := rig.Receive(t, sent, "the end of sending"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("spliced", func(t *testing.T) { bothWays(t, rig.Config{}, slowly) })
+	t.Run("copied", func(t *testing.T) { bothWaysCopied(t, rig.Config{}, slowly) })
 }
 
 // TestSlowReaderDoesNotSlowOthers has a stalled tunnel beside a busy one.

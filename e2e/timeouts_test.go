@@ -42,6 +42,25 @@ func TestOneWayTrafficIsNotIdle(t *testing.T) {
 	})
 }
 
+// TestOneWayBulkIsNotIdle is the same for bytes that are spliced.
+func TestOneWayBulkIsNotIdle(t *testing.T) {
+	const piece = 8 << 20
+	bothWays(t, idleConfig, func(t *testing.T, p *rig.Proxy, first, second end) {
+		spliced := laneBytes(p.Metrics(), "splice")
+		pace := time.NewTicker(idleTimeout / 3)
+		defer pace.Stop()
+		for range 9 {
+			<-pace.C
+			transfer(t, first, second, 29, piece)
+		}
+		if n := laneBytes(p.Metrics(), "splice") - spliced; n < piece {
+			t.Errorf("%.0f bytes were spliced, so this tests nothing", n)
+		}
+		second.Put("still here")
+		first.Want("still here")
+	})
+}
+
 // TestIdleTimeoutWhileStalled has bytes wait for a reader: a tunnel where
 // nothing moves is idle, however much it holds.
 func TestIdleTimeoutWhileStalled(t *testing.T) {

@@ -116,6 +116,9 @@ func (w *worker) free(t *Tunnel) {
 	w.live--
 	w.load.Store(int64(w.live))
 	w.server.budget.Give(descriptorsPerTunnel)
+	if w.live == 0 {
+		w.pipes.Trim() // a quiet loop holds no pipes
+	}
 	if w.starved {
 		w.resumeAccepting()
 	}
@@ -123,9 +126,14 @@ func (w *worker) free(t *Tunnel) {
 }
 
 // closeAcceptors closes the listeners after what waits in their queues was
-// accepted.
+// accepted, and the kept-alive connections that wait for a further request.
 func (w *worker) closeAcceptors() {
 	w.draining = true
+	w.each(func(t *Tunnel) {
+		if t.state == stateReading && t.served && t.x == nil {
+			t.close()
+		}
+	})
 	for _, a := range w.acceptors {
 		a.close()
 	}
@@ -148,10 +156,15 @@ func (w *worker) checkDrained() {
 
 // cutAll closes every tunnel.
 func (w *worker) cutAll() {
+	w.each(func(t *Tunnel) { t.end(sideProxy, causeDrain) })
+}
+
+// each calls f for every tunnel that is not free or closing.
+func (w *worker) each(f func(t *Tunnel)) {
 	for _, chunk := range w.chunks {
 		for i := range chunk {
 			if t := &chunk[i]; t.state != stateFree && t.state != stateClosing {
-				t.end(sideProxy, causeDrain)
+				f(t)
 			}
 		}
 	}

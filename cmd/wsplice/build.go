@@ -148,14 +148,11 @@ func buildUpstream(ctx context.Context, u configs.Upstream) (*pool.Upstream, err
 }
 
 // buildAdmin binds the admin interface, or returns nil when it is off.
-func buildAdmin(c configs.Admin, server *proxy.Server, log *slog.Logger) (*admin.Server, error) {
+func buildAdmin(c configs.Admin, log *slog.Logger, source admin.Source) (*admin.Server, error) {
 	if c.Address == "" {
 		return nil, nil //nolint:nilnil // no interface and no error is what "off" means
 	}
-	a := admin.Config{
-		Network: "tcp", Address: c.Address, Log: log,
-		Source: func() admin.Figures { return figures(server.Stats()) },
-	}
+	a := admin.Config{Network: "tcp", Address: c.Address, Log: log, Source: source}
 	if path, isUnix := c.SocketPath(); isUnix {
 		a.Network, a.Address = "unix", path
 	}

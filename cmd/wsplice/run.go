@@ -39,7 +39,12 @@ func runCommand() *cobra.Command {
 // serve runs a configuration until a signal ends it. ready is called when it
 // listens.
 func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()) error {
-	log := newLogger(c.Log, stderr)
+	// A reader of stderr that goes away must not take the proxy with it: Go ends
+	// a process that writes to a broken pipe on descriptor 2, unless told not to.
+	signal.Ignore(syscall.SIGPIPE)
+	lines := newLineWriter(stderr)
+	defer lines.Close()
+	log := newLogger(c.Log, lines)
 	p, err := buildProxy(c, log)
 	if err != nil {
 		return err
@@ -50,7 +55,11 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	if err != nil {
 		return atListener(c, err)
 	}
-	adminServer, err := buildAdmin(c.Admin, server, log)
+	adminServer, err := buildAdmin(c.Admin, log, func() admin.Figures {
+		f := figures(server.Stats())
+		f.LogDropped += lines.dropped.Load()
+		return f
+	})
 	if err != nil {
 		server.Discard()
 		return at(c.Admin.Pos, err)

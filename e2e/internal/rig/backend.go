@@ -112,11 +112,13 @@ func (b *Backend) Received(i int) string {
 	return all.String()
 }
 
-// Next returns the next connection, or ends the test.
+// Next returns the next connection, or ends the test. The end of the test
+// closes it, so that the proxy need not wait for it when it stops.
 func (b *Backend) Next() *BackendConn {
 	b.t.Helper()
 	c := Receive(b.t, b.next, "a connection at the backend")
 	c.t = b.t
+	b.t.Cleanup(func() { _ = c.Conn.Close() })
 	return c
 }
 
