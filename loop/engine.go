@@ -22,7 +22,9 @@ import (
 //     flight it completes with N = all, or with an error.
 //  5. Cancel is a request: unless it was answered "over already", the operation
 //     still completes once, perhaps with success.
-//  6. EINTR and EAGAIN never reach an owner.
+//  6. EINTR and EAGAIN never reach an owner, but for one case: EAGAIN from
+//     Connect says that the queue of a unix socket is full (connect(2)); nothing
+//     announces room in it, so the owner tries again later.
 //  7. The kernel knows sockets by index and generation. What arrives for a
 //     socket that was closed is dropped and counted.
 //  8. A socket that always has work gets a bounded turn, then the others do.

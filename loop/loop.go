@@ -135,12 +135,12 @@ func (l *Loop) Post(f func()) error {
 		return ErrPostsFull
 	}
 	l.posts = append(l.posts, f)
-	wake := !l.woken
-	l.woken = true
-	l.postsMu.Unlock()
-	if wake {
+	// Under the lock: after Release the eventfd's number may be another file's.
+	if !l.woken {
+		l.woken = true
 		l.engine.wake()
 	}
+	l.postsMu.Unlock()
 	return nil
 }
 

@@ -7,38 +7,27 @@ import (
 	"wsplice/loop"
 )
 
-// An acceptor is a listening socket in one loop. It reserves the descriptors of
-// the next tunnel before it accepts it, so that what is accepted can be served;
-// without a reservation connections wait in the kernel's queue.
+// An acceptor is a listening socket in one loop. A connection is served once
+// the descriptors of a tunnel are reserved for it; while there are none, it
+// waits here, one for each acceptor, and the others in the kernel's queue.
 type acceptor struct {
-	worker   *worker
-	socket   loop.Socket
-	reserved bool
-	tcp      bool
-	spread   []*worker // for a socket that only one loop listens on: all of them
+	worker  *worker
+	socket  loop.Socket
+	waiting sys.FD // accepted, but there is no room for its tunnel; or NoFD
+	peer    netip.AddrPort
+	tcp     bool
+	spread  []*worker // for a socket that only one loop listens on: all of them
 }
 
-// start begins to accept, or waits for descriptors.
+// start serves who waits, then accepts.
 func (a *acceptor) start() {
-	switch {
-	case a.socket.In.InFlight():
-	case a.reserve():
-		a.worker.loop.Accept(&a.socket)
-	default:
+	if a.waiting != sys.NoFD && !a.serve() {
 		a.worker.starve()
+		return
 	}
-}
-
-func (a *acceptor) reserve() bool {
-	if !a.reserved {
-		w := a.worker
-		a.reserved = w.server.budget.Take(descriptorsPerTunnel)
-		if !a.reserved {
-			w.pipes.Trim() // idle pipes are only there for want of tunnels
-			a.reserved = w.server.budget.Take(descriptorsPerTunnel)
-		}
+	if !a.socket.In.InFlight() {
+		a.worker.loop.Accept(&a.socket)
 	}
-	return a.reserved
 }
 
 // Complete takes a connection off the queue.
@@ -47,46 +36,61 @@ func (a *acceptor) Complete(_ *loop.Socket, op *loop.Op, kind loop.Kind) {
 		return
 	}
 	if op.Err() != 0 {
-		// The kernel has no descriptor or memory although we had reserved one:
+		// The kernel has no descriptor or memory although our budget had some:
 		// somebody else took it. The queue stays; an edge would not report it
 		// again.
 		a.worker.counters.acceptErrors++
 		a.worker.starve()
 		return
 	}
-	fd := sys.FD(op.N)
-	if !a.reserve() {
-		fd.Close() // accepted after the request to stop
+	if a.waiting != sys.NoFD {
+		sys.FD(op.N).Close() // accepted after the request to stop
 		return
 	}
-	a.reserved = false
-	a.hand(fd)
-	if !a.reserve() {
+	a.waiting = sys.FD(op.N)
+	a.peer = netip.AddrPort{}
+	if a.tcp {
+		a.peer = a.worker.loop.AcceptedAddr().AddrPort()
+	}
+	if !a.serve() {
 		a.worker.loop.StopIn(&a.socket)
 		a.worker.starve()
 	}
 }
 
+// serve makes a tunnel of the waiting connection, if there are descriptors.
+func (a *acceptor) serve() bool {
+	budget := a.worker.server.budget
+	if !budget.Take(descriptorsPerTunnel) {
+		a.worker.pipes.Trim() // idle pipes are only there for want of tunnels
+		if !budget.Take(descriptorsPerTunnel) {
+			return false
+		}
+	}
+	fd := a.waiting
+	a.waiting = sys.NoFD
+	a.worker.pause = 0
+	a.hand(fd, a.peer)
+	return true
+}
+
 // hand gives a connection to this loop, or, where only one loop listens, to
 // the one that has the fewest tunnels.
-func (a *acceptor) hand(fd sys.FD) {
-	var peer netip.AddrPort
-	if a.tcp {
-		peer = a.worker.loop.AcceptedAddr().AddrPort()
-	}
+func (a *acceptor) hand(fd sys.FD, peer netip.AddrPort) {
 	to := a.worker
 	for _, w := range a.spread {
 		if w.load.Load() < to.load.Load() {
 			to = w
 		}
 	}
-	if to == a.worker {
-		to.accept(fd, peer)
-		return
+	if to != a.worker {
+		to.load.Add(1) // until it arrives
+		if to.loop.Post(func() { to.load.Add(-1); to.accept(fd, peer) }) == nil {
+			return
+		}
+		to.load.Add(-1)
 	}
-	if to.loop.Post(func() { to.accept(fd, peer) }) != nil {
-		a.worker.accept(fd, peer)
-	}
+	a.worker.accept(fd, peer)
 }
 
 // close empties the queue and stops listening: connections still in it would
@@ -95,27 +99,27 @@ func (a *acceptor) close() {
 	w := a.worker
 	w.loop.StopIn(&a.socket)
 	var peer sys.Sockaddr
-	for a.reserve() {
+	for a.waiting == sys.NoFD || a.serve() {
 		fd, errno := a.socket.FD.Accept(&peer)
 		if errno != 0 {
 			break
 		}
-		a.reserved = false
-		w.accept(fd, peer.AddrPort())
+		a.waiting, a.peer = fd, peer.AddrPort()
 	}
-	if a.reserved {
-		w.server.budget.Give(descriptorsPerTunnel)
-		a.reserved = false
+	if a.waiting != sys.NoFD {
+		a.waiting.Close()
+		a.waiting = sys.NoFD
 	}
 	w.loop.Close(&a.socket)
 }
 
-// starve makes the acceptors wait for a tunnel to end, or for a moment: other
-// loops and other parts of the process release descriptors too.
+// starve makes the acceptors wait for a tunnel of this loop to end, or for a
+// moment: other loops and other parts of the process release descriptors too.
 func (w *worker) starve() {
 	w.starved = true
 	if !w.retryTimer.Armed() {
-		w.loop.Arm(&w.retryTimer, (*retry)(w), acceptPause)
+		w.pause = min(max(2*w.pause, acceptPause), acceptPauseMax)
+		w.loop.Arm(&w.retryTimer, (*retry)(w), w.pause)
 	}
 }
 

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"wsplice/handshake"
 	"wsplice/pool"
 )
@@ -9,7 +11,8 @@ import (
 // with them, and the state of the search for a backend. Workers reuse them.
 type exchange struct {
 	request []byte // the client's head and what came behind it
-	out     []byte // what is being sent: head for the backend, or an answer
+	out     []byte // the head for the backend
+	reply   []byte // an answer for the client
 	answer  []byte // the backend's head and what came behind it
 	path    []byte // what was asked for, normalised, for the log
 	head    int    // length of the request's head, 0 until it is complete
@@ -23,6 +26,8 @@ type exchange struct {
 
 	body      handshake.Body // of a refusal that is being relayed
 	interims  int            // 1xx answers seen
+	toHead    bool           // the request is a HEAD: its answer has no body
+	dialUntil time.Duration  // end of the current address's dial time
 	keepAlive bool           // the client wants to send another request
 	complete  bool           // the relayed refusal's body was seen to its end
 }
@@ -43,7 +48,7 @@ func (w *worker) giveExchange(x *exchange) {
 	if len(w.exchanges) >= exchangesKeptMax {
 		return
 	}
-	*x = exchange{request: emptied(x.request), out: emptied(x.out), answer: emptied(x.answer), path: emptied(x.path)}
+	*x = exchange{request: emptied(x.request), out: emptied(x.out), reply: emptied(x.reply), answer: emptied(x.answer), path: emptied(x.path)}
 	w.exchanges = append(w.exchanges, x)
 }
 

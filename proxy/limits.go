@@ -14,6 +14,10 @@ const (
 	// servers of its upstream.
 	dialAttemptsMax = 16
 
+	// queuePause is how long a dial waits before it tries the full queue of a
+	// unix socket again, within its dial time.
+	queuePause = 20 * time.Millisecond
+
 	// interimMax bounds the 1xx answers a backend may send before the final one.
 	interimMax = 8
 
@@ -23,8 +27,14 @@ const (
 	lingerBytesMax = 64 << 10
 
 	// acceptPause is how long a loop that is out of descriptors waits before it
-	// looks at its queues again, unless a tunnel ends before.
-	acceptPause = 100 * time.Millisecond
+	// looks at its queues again, unless one of its tunnels ends before; each
+	// time in vain doubles it up to acceptPauseMax.
+	acceptPause    = 50 * time.Millisecond
+	acceptPauseMax = time.Second
+
+	// silenceAtStop is how long a connection that has sent nothing yet is kept
+	// when the server stops.
+	silenceAtStop = time.Second
 
 	// backlog is how many connections may wait to be accepted, per listening
 	// socket; the kernel caps it at net.core.somaxconn.

@@ -63,7 +63,11 @@ func (s *Server) prepare() error {
 	if err != nil {
 		return err
 	}
-	room := limit - open - descriptorReserve
+	acceptors := 0
+	for _, b := range s.bound {
+		acceptors += len(b.sockets) // each may hold a connection that waits
+	}
+	room := limit - open - descriptorReserve - acceptors
 	if room < descriptorsPerTunnel {
 		return ErrDescriptors
 	}

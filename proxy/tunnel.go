@@ -56,6 +56,7 @@ type Tunnel struct {
 	opened   time.Duration // when relaying began; 0 before
 	active   time.Duration // last byte in either direction
 	lingered int           // bytes dropped while lingering
+	unsent   uint32        // bytes in both send queues when the timer last looked
 
 	// How it ended; the first cause counts.
 	endedBy side

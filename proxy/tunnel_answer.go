@@ -16,19 +16,19 @@ func (t *Tunnel) refuse(r *handshake.Refusal) {
 		return
 	}
 	t.beginAnswer()
-	t.x.out = r.AppendResponse(t.x.out[:0])
+	t.x.reply = r.AppendResponse(t.x.reply[:0])
 	t.sendAnswer()
 }
 
 // answerPage answers with a page of our own.
 func (t *Tunnel) answerPage(page *Page) {
 	t.beginAnswer()
-	out := append(t.x.out[:0], "HTTP/1.1 200 OK\r\nContent-Type: "...)
+	out := append(t.x.reply[:0], "HTTP/1.1 200 OK\r\nContent-Type: "...)
 	out = append(out, page.ContentType...)
 	out = append(out, "\r\nContent-Length: "...)
 	out = strconv.AppendInt(out, int64(len(page.Body)), 10)
 	out = append(out, "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"...)
-	t.x.out = append(out, page.Body...)
+	t.x.reply = append(out, page.Body...)
 	t.sendAnswer()
 }
 
@@ -49,7 +49,7 @@ func (t *Tunnel) beginAnswer() {
 func (t *Tunnel) sendAnswer() {
 	w := t.worker
 	w.loop.Arm(&t.timer, t, lingerTimeout)
-	if w.loop.Send(&t.client, t.x.out, false) {
+	if w.loop.Send(&t.client, t.x.reply, false) {
 		t.answerSent(&t.client.Out)
 	}
 }
@@ -76,15 +76,17 @@ func (t *Tunnel) answerSent(op *loop.Op) {
 // has n bytes and is parsed.
 func (t *Tunnel) startReply(n int) {
 	w, x := t.worker, t.x
-	x.body = w.response.Body(false)
-	x.keepAlive = x.keepAlive && x.body.Kind() != handshake.BodyUntilClose && !w.draining
-	x.out = w.response.AppendReply(x.out[:0], x.keepAlive)
+	x.body = w.response.Body(x.toHead)
+	// What the client has sent meanwhile was meant for a tunnel: it must not
+	// become a request.
+	x.keepAlive = x.keepAlive && x.body.Kind() != handshake.BodyUntilClose && !w.draining && !t.client.FD.Pending()
+	x.reply = w.response.AppendReply(x.reply[:0], x.keepAlive)
 	t.setState(stateReplying)
 	w.counters.relayedRefusals++
 	w.journal.relayed(w, t, w.response.Status())
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
 	t.active = w.loop.Now()
-	t.forward(&t.down, &t.client, x.out, sendingExchange)
+	t.forward(&t.down, &t.client, x.reply, sendingExchange)
 	if t.state == stateReplying {
 		t.relayBody(x.answer[n:], sendingExchange)
 	}
@@ -102,7 +104,12 @@ func (t *Tunnel) onReplying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 			t.continueReply()
 		}
 	case kind == loop.Send:
-	case op.Err() != 0 || op.N == 0:
+		t.headSent()
+	case op.Err() != 0:
+		// A body that ends with the connection must not seem complete.
+		t.client.FD.ResetOnClose()
+		t.end(sideBackend, causeReset)
+	case op.N == 0:
 		t.down.ended = true
 		t.continueReply()
 	default:
@@ -147,7 +154,7 @@ func (t *Tunnel) continueReply() {
 // or ends it.
 func (t *Tunnel) finishReply() {
 	w := t.worker
-	keepAlive := w.loop.StopIn(&t.client) && t.x.complete && t.x.keepAlive
+	keepAlive := w.loop.StopIn(&t.client) && t.x.complete && t.x.keepAlive && !t.client.FD.Pending()
 	t.releaseServer()
 	t.releaseAdmission()
 	w.loop.Close(&t.backend)
@@ -184,12 +191,28 @@ func (t *Tunnel) linger(s *loop.Socket) {
 	}
 }
 
+// lingering returns the side that is being lingered for.
+func (t *Tunnel) lingering() *loop.Socket {
+	if t.client.Attached() {
+		return &t.client
+	}
+	return &t.backend
+}
+
 // onLingering drops what comes.
 func (t *Tunnel) onLingering(op *loop.Op, kind loop.Kind) {
-	t.lingered += int(op.N)
 	switch {
-	case kind != loop.Recv:
-	case op.Err() != 0 || op.N == 0 || t.lingered > lingerBytesMax:
+	case kind == loop.PollHangup:
 		t.close()
+	case kind != loop.Recv:
+	case op.Err() != 0 || op.N == 0:
+		t.close()
+	default:
+		t.lingered += int(op.N)
+		if s := t.lingering(); t.lingered > lingerBytesMax && t.worker.loop.StopIn(s) {
+			// It gets its time to read the answer, but is not read any more:
+			// closing now would send the RST that lingering is to avoid.
+			t.worker.loop.PollHangup(s)
+		}
 	}
 }

@@ -96,6 +96,7 @@ func (t *Tunnel) quietTimeout() {
 	if limit == 0 {
 		return
 	}
+	t.noteProgress()
 	if quiet := t.worker.loop.Now() - t.active; quiet < limit {
 		t.worker.loop.Arm(&t.timer, t, limit-quiet)
 		return
@@ -108,10 +109,46 @@ func (t *Tunnel) quietTimeout() {
 	t.end(sideProxy, causeIdle)
 }
 
+// noteProgress sets the clock if the peers have taken bytes since it was last
+// called. A slow reader empties megabytes from the kernel's queue before the
+// loop hears of it, and is not idle meanwhile.
+func (t *Tunnel) noteProgress() {
+	unsent := uint32(t.client.FD.Unsent())
+	if t.backend.Attached() {
+		unsent += uint32(t.backend.FD.Unsent())
+	}
+	if unsent != t.unsent {
+		t.unsent = unsent
+		t.active = t.worker.loop.Now()
+	}
+}
+
 // end closes the tunnel for a reason of ours.
 func (t *Tunnel) end(by side, why cause) {
 	t.blame(by, why)
-	t.close()
+	if !t.relays() {
+		t.close()
+		return
+	}
+	cutUp, cutDown := t.cut(&t.up), t.cut(&t.down)
+	if cutUp || cutDown {
+		t.close()
+		return
+	}
+	t.abandon(&t.up)
+	t.abandon(&t.down)
+	t.linger(&t.client)
+}
+
+// cut makes the loss of what f still holds visible: its sink gets a reset, not
+// an end that looks complete. It reports whether anything is lost.
+func (t *Tunnel) cut(f *flow) bool {
+	_, sink := t.ends(f)
+	if f.finished || f.pump.Held() == 0 && !sink.Out.InFlight() {
+		return false
+	}
+	sink.FD.ResetOnClose()
+	return true
 }
 
 // close ends both connections. What is in flight is joined first; then the

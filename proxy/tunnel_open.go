@@ -47,8 +47,8 @@ func (t *Tunnel) onRequest(op *loop.Op) {
 }
 
 func (t *Tunnel) headTimeout() {
-	if t.x == nil && t.served {
-		t.close() // a kept-alive connection that has no further request
+	if t.x == nil && (t.served || t.worker.draining) {
+		t.close() // it has no further request, or came too late with its first
 		return
 	}
 	t.worker.loop.StopIn(&t.client)
@@ -88,6 +88,7 @@ func (t *Tunnel) judge() {
 	t.admitted = true
 	t.route = route
 	x.keepAlive = request.KeepAlive() && len(x.early()) == 0
+	x.toHead = string(request.Method()) == "HEAD"
 	t.setState(stateDialing)
 	// A client that gives up meanwhile frees its backend at once. A mere FIN is
 	// a half-close: it may still read.
@@ -103,39 +104,50 @@ func isGet(r *handshake.Request) bool {
 // dialNext connects to the next address that was not tried. parsed says that
 // the worker's request still is this tunnel's.
 func (t *Tunnel) dialNext(parsed bool) {
-	for {
-		if !t.nextAddress(parsed) {
-			return
-		}
+	for t.nextAddress(parsed) {
 		parsed = false
-		w, x := t.worker, t.x
-		addr := &t.server.Addresses()[x.address]
-		fd, errno := sys.StreamSocket(addr.Family())
-		if errno != 0 {
-			t.refuse(handshake.RefusalShortage)
+		t.x.dialUntil = t.worker.loop.Now() + t.worker.server.config.Timeouts.Dial
+		if !t.connect() {
 			return
-		}
-		if addr.Family() != sys.AFUnix {
-			fd.NoDelay()
-			fd.Keepalive(w.server.config.TCP.Keepalive)
-			fd.UserTimeout(w.server.config.TCP.UserTimeout)
-		}
-		w.loop.Attach(&t.backend, fd, t)
-		w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Dial)
-		if !w.loop.Connect(&t.backend, addr) {
-			return
-		}
-		if errno := t.backend.Out.Err(); errno == 0 {
-			t.sendHead()
-			return
-		} else if shortage(errno) {
-			t.refuse(handshake.RefusalShortage)
-			return
-		}
-		if !w.loop.Close(&t.backend) {
-			return // onClosed goes on
 		}
 	}
+}
+
+// connect begins to connect to the current address. It reports whether that
+// has failed and the next is to be tried.
+func (t *Tunnel) connect() (failed bool) {
+	w, x := t.worker, t.x
+	addr := &t.server.Addresses()[x.address]
+	fd, errno := sys.StreamSocket(addr.Family())
+	if errno != 0 {
+		t.refuse(handshake.RefusalShortage)
+		return false
+	}
+	if addr.Family() != sys.AFUnix {
+		fd.NoDelay()
+		fd.Keepalive(w.server.config.TCP.Keepalive)
+		fd.UserTimeout(w.server.config.TCP.UserTimeout)
+	}
+	w.loop.Attach(&t.backend, fd, t)
+	w.loop.Arm(&t.timer, t, x.dialUntil-w.loop.Now())
+	if !w.loop.Connect(&t.backend, addr) {
+		return false
+	}
+	switch errno := t.backend.Out.Err(); {
+	case errno == 0:
+		t.sendHead()
+		return false
+	case shortage(errno):
+		t.refuse(handshake.RefusalShortage)
+		return false
+	case errno == sys.EAGAIN && w.loop.Now()+queuePause < x.dialUntil:
+		// A unix socket's queue is full, and nothing tells when it has room.
+		w.loop.Arm(&t.timer, t, queuePause)
+		w.loop.Close(&t.backend)
+		return false
+	}
+	w.counters.dialFailures++
+	return w.loop.Close(&t.backend) // if not, onClosed goes on
 }
 
 // nextAddress moves on to the next address, of the same server or of another,
@@ -206,7 +218,15 @@ func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op) {
 	}
 }
 
-func (t *Tunnel) dialTimeout() { t.redial() }
+// dialTimeout gives up an address, or tries a full queue again.
+func (t *Tunnel) dialTimeout() {
+	switch {
+	case t.backend.Attached():
+		t.redial()
+	case t.connect():
+		t.dialNext(false)
+	}
+}
 
 // redial gives up the current connection attempt and makes the next.
 func (t *Tunnel) redial() {
@@ -233,10 +253,18 @@ func (t *Tunnel) sendHead() {
 	t.setState(stateUpgrading)
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
 	w.loop.Recv(&t.backend)
-	if w.loop.Send(&t.backend, t.x.out, false) && t.backend.Out.Err() != 0 {
+	if !w.loop.Send(&t.backend, t.x.out, false) {
+		// The exchange must stay, and these bytes are not the tunnel's, even if
+		// the backend answers before it has read them all.
+		t.up.sending, t.up.skip = sendingExchange, int32(len(t.x.out))
+	} else if t.backend.Out.Err() != 0 {
 		t.refuse(handshake.RefusalBackendClosed)
 	}
 }
+
+// headSent takes note that the backend's socket has the whole head, or never
+// will: then the answer may still have come before the failure.
+func (t *Tunnel) headSent() { t.up.sending, t.up.skip = sendingNothing, 0 }
 
 // onUpgrading collects the backend's answer.
 func (t *Tunnel) onUpgrading(s *loop.Socket, op *loop.Op, kind loop.Kind) {
@@ -246,7 +274,7 @@ func (t *Tunnel) onUpgrading(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case s == &t.client:
 		t.close()
 	case kind == loop.Send:
-		// A failed send is not the end yet: the answer may have come before it.
+		t.headSent()
 	case op.Err() != 0 || op.N == 0:
 		t.refuse(handshake.RefusalBackendClosed)
 	default:

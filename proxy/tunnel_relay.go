@@ -16,20 +16,18 @@ func (t *Tunnel) startRelay(n int) {
 	w.counters.opened++
 	w.logOpen(t)
 	t.armQuiet()
-	t.down.skip = int32(n)
+	t.down.skip = int32(n + t.down.pump.Parked()) // an interim answer may still be parked
 	t.forward(&t.down, &t.client, x.answer, sendingExchange)
-	if early := x.early(); len(early) > 0 && t.state == stateRelaying {
+	if early := x.early(); len(early) > 0 && t.relays() {
 		t.forward(&t.up, &t.backend, early, sendingExchange)
 	}
-	if t.state != stateRelaying {
+	if !t.relays() {
 		return
 	}
 	t.releaseExchange()
 	// The backend's receive goes on as it is; the client's takes the place of
 	// the watch for its hang-up.
-	if w.loop.StopIn(&t.client) {
-		t.resume(&t.up)
-	}
+	t.resume(&t.up)
 	t.resume(&t.down)
 }
 
@@ -73,7 +71,7 @@ func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case loop.PollOut:
 		t.move(into)
 	case loop.PollHangup:
-		t.resume(from)
+		t.hungUp(from)
 	}
 }
 
@@ -100,7 +98,9 @@ func (t *Tunnel) steer(f *flow, source, sink *loop.Socket, n int) {
 	loop := t.worker.loop
 	switch {
 	case t.full(f, sink):
-		loop.StopIn(source)
+		if loop.StopIn(source) {
+			loop.PollHangup(source) // its death must not go unnoticed meanwhile
+		}
 	case sink.Out.InFlight():
 	case f.pump.Saw(n) && !source.Urgent():
 		f.toSplice = true
@@ -126,17 +126,7 @@ func (t *Tunnel) forward(f *flow, sink *loop.Socket, b []byte, memory sending) {
 		f.pump.Park(b)
 		return
 	}
-	if !t.worker.loop.Send(sink, b, memory == sendingLent) {
-		f.sending = memory
-		return
-	}
-	n := int(sink.Out.N)
-	t.count(f, n)
-	if sink.Out.Err() != 0 {
-		t.sinkFailed(f, sink.Out.Err())
-		return
-	}
-	if n < len(b) {
+	if n, over := t.push(f, sink, b, memory); over && n < len(b) {
 		f.pump.Park(b[n:])
 		t.sendParked(f, sink)
 	}
@@ -145,18 +135,28 @@ func (t *Tunnel) forward(f *flow, sink *loop.Socket, b []byte, memory sending) {
 // sendParked sends what is parked.
 func (t *Tunnel) sendParked(f *flow, sink *loop.Socket) {
 	for f.pump.Parked() > 0 {
-		if !t.worker.loop.Send(sink, f.pump.ParkedBytes(), false) {
-			f.sending = sendingParked
-			return
-		}
-		n := int(sink.Out.N)
-		t.count(f, n)
-		if sink.Out.Err() != 0 {
-			t.sinkFailed(f, sink.Out.Err())
+		n, over := t.push(f, sink, f.pump.ParkedBytes(), sendingParked)
+		if !over {
 			return
 		}
 		f.pump.Unpark(n)
 	}
+}
+
+// push sends b and returns how much of it went. over is false when the send is
+// in flight or the sink has failed.
+func (t *Tunnel) push(f *flow, sink *loop.Socket, b []byte, memory sending) (n int, over bool) {
+	if !t.worker.loop.Send(sink, b, memory == sendingLent) {
+		f.sending = memory
+		return 0, false
+	}
+	n = int(sink.Out.N)
+	t.count(f, n)
+	if errno := sink.Out.Err(); errno != 0 {
+		t.sinkFailed(f, errno)
+		return n, false
+	}
+	return n, true
 }
 
 // sent goes on after a Send that was in flight.
@@ -190,9 +190,11 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 // ends, begins to splice, or reads again.
 func (t *Tunnel) resume(f *flow) {
 	source, sink := t.ends(f)
+	t.unwatch(source)
 	switch {
 	case f.finished || source.In.InFlight():
 	case t.full(f, sink):
+		t.worker.loop.PollHangup(source)
 	case f.ended:
 		if !sink.Out.InFlight() {
 			t.finish(f)
@@ -214,10 +216,28 @@ func (t *Tunnel) resume(f *flow) {
 	}
 }
 
+// unwatch ends the watch for the source's death, before it is read again.
+func (t *Tunnel) unwatch(source *loop.Socket) {
+	if source.In.Kind == loop.PollHangup {
+		t.worker.loop.StopIn(source)
+	}
+}
+
+// hungUp takes note that the source of f, which was not being read, has died or
+// was closed in both directions. What it sent before may still be read.
+func (t *Tunnel) hungUp(f *flow) {
+	if opposite := t.opposite(f); !opposite.finished {
+		t.blame(t.sourceSide(f), causeReset)
+		t.abandon(opposite)
+	}
+	t.settle()
+}
+
 // move splices what can be spliced now.
 func (t *Tunnel) move(f *flow) {
 	w := t.worker
 	source, sink := t.ends(f)
+	t.unwatch(source)
 	n, need, errno := f.pump.Move(source.FD, sink.FD, w.pipes)
 	if n > 0 {
 		t.active = w.loop.Now()
@@ -237,6 +257,7 @@ func (t *Tunnel) move(f *flow) {
 		}
 	case splice.NeedSink:
 		w.loop.PollOut(sink)
+		w.loop.PollHangup(source)
 	case splice.NeedTurn:
 		w.loop.PollIn(source, true)
 	case splice.NeedCopy:

@@ -217,6 +217,18 @@ var transitionCases = []struct {
 		client, backend := r.tunnel()
 		expectEnd(t, client)
 		expectEnd(t, backend)
+		r.took(stateRelaying, stateLingering)
+	}},
+	{"idle with bytes that the client does not take", func(c *Config) {
+		c.Routes[0].IdleTimeout = 300 * time.Millisecond
+	}, func(t *testing.T, r *rig) {
+		client, backend := r.tunnel()
+		for err := error(nil); err == nil; {
+			_, err = backend.Write(make([]byte, 1<<20))
+		}
+		if got, err := io.Copy(io.Discard, client); err == nil {
+			t.Errorf("after %d bytes of more the client sees an orderly end", got)
+		}
 		r.took(stateRelaying, stateClosing)
 	}},
 }

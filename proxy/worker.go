@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"wsplice/handshake"
 	"wsplice/internal/sys"
@@ -24,14 +25,15 @@ type worker struct {
 	chunks    []*[tunnelsPerChunk]Tunnel
 	freeSlots []*Tunnel
 	live      int          // slots in use
-	load      atomic.Int64 // live, for other loops to read
+	load      atomic.Int64 // live and on its way here, for other loops to read
 	serial    uint64       // of the last tunnel
 	exchanges []*exchange
 	pipes     *splice.Pipes
 
 	// Accepting.
 	acceptors  []*acceptor
-	starved    bool // an acceptor waits for descriptors
+	starved    bool          // an acceptor waits for descriptors
+	pause      time.Duration // before the next look at the queues
 	retryTimer loop.Timer
 	draining   bool
 	drained    func() // called once when the last tunnel has gone
@@ -97,7 +99,7 @@ func (w *worker) take() *Tunnel {
 	t := w.freeSlots[len(w.freeSlots)-1]
 	w.freeSlots = w.freeSlots[:len(w.freeSlots)-1]
 	w.live++
-	w.load.Store(int64(w.live))
+	w.load.Add(1)
 	w.serial++
 	*t = Tunnel{worker: w, id: w.serial}
 	return t
@@ -114,7 +116,7 @@ func (w *worker) free(t *Tunnel) {
 	t.setState(stateFree)
 	w.freeSlots = append(w.freeSlots, t)
 	w.live--
-	w.load.Store(int64(w.live))
+	w.load.Add(-1)
 	w.server.budget.Give(descriptorsPerTunnel)
 	if w.live == 0 {
 		w.pipes.Trim() // a quiet loop holds no pipes
@@ -126,14 +128,9 @@ func (w *worker) free(t *Tunnel) {
 }
 
 // closeAcceptors closes the listeners after what waits in their queues was
-// accepted, and the kept-alive connections that wait for a further request.
+// accepted.
 func (w *worker) closeAcceptors() {
 	w.draining = true
-	w.each(func(t *Tunnel) {
-		if t.state == stateReading && t.served && t.x == nil {
-			t.close()
-		}
-	})
 	for _, a := range w.acceptors {
 		a.close()
 	}
@@ -141,9 +138,20 @@ func (w *worker) closeAcceptors() {
 	w.loop.Disarm(&w.retryTimer)
 }
 
-// drain calls done when no tunnel is left.
+// drain calls done when no tunnel is left. Connections that have sent nothing
+// are not waited for: a kept-alive one is closed, one that was just accepted
+// gets a moment.
 func (w *worker) drain(done func()) {
 	w.drained = done
+	w.each(func(t *Tunnel) {
+		switch {
+		case t.state != stateReading || t.x != nil:
+		case t.served:
+			t.close()
+		default:
+			w.loop.Arm(&t.timer, t, silenceAtStop)
+		}
+	})
 	w.checkDrained()
 }
 

@@ -15,6 +15,10 @@ const (
 	// spliceMost is the most that one splice(2) is asked to move.
 	spliceMost = 1 << 20
 
+	// parkedSendMax is the most parked bytes that one send takes. What lies in
+	// several buffers is joined for it by copying.
+	parkedSendMax = 64 << 10
+
 	// turnBytes is how much a direction moves before others get their turn.
 	turnBytes = 1 << 20
 

@@ -28,9 +28,10 @@ func (p *Pump) Parked() int {
 	return p.parked.Len()
 }
 
-// ParkedBytes returns what is parked, in order. The memory stays until Unpark.
+// ParkedBytes returns what is parked, in order, and of more than parkedSendMax
+// bytes the first. The memory stays until Unpark.
 func (p *Pump) ParkedBytes() []byte {
-	b, _ := p.parked.Peek(p.parked.Len())
+	b, _ := p.parked.Peek(min(p.parked.Len(), parkedSendMax))
 	return b
 }
 
@@ -39,7 +40,9 @@ func (p *Pump) Unpark(n int) {
 	_ = p.parked.Skip(n)
 	if p.parked.Len() == 0 {
 		p.releaseParked()
+		return
 	}
+	_ = p.parked.Release() // or a sink that never quite catches up keeps it all
 }
 
 func (p *Pump) releaseParked() {

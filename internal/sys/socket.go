@@ -102,6 +102,22 @@ func (fd FD) ResetOnClose() {
 		uintptr(unsafe.Pointer(&linger)), unsafe.Sizeof(linger), 0)
 }
 
+// Pending reports whether bytes, or the end of the stream, wait to be read.
+func (fd FD) Pending() bool {
+	var b [1]byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1,
+		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return errno == 0
+}
+
+// Unsent returns how many bytes wait in the send queue until the peer has
+// acknowledged them, or on AF_UNIX read them (SIOCOUTQ, tcp(7), unix(7)).
+func (fd FD) Unsent() int {
+	var n int32
+	_, _, _ = unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	return int(n)
+}
+
 // NoDelay turns Nagle's algorithm off (TCP_NODELAY). On a listener, what it
 // accepts inherits it.
 func (fd FD) NoDelay() { fd.setInt(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
