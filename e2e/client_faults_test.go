@@ -13,18 +13,19 @@ import (
 // the backend's connection where there is one.
 type faultState struct {
 	name string
-	// halfClosed: the client has already said that it is done, so that its
-	// reset may go unnoticed until the half-close timeout.
-	halfClosed bool
-	reach      func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
+	// owed: something is still to be said to somebody, so that the tunnel may
+	// outlive the client's reset, within the half-close timeout.
+	owed  bool
+	reach func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
 }
 
 const (
 	// faultSettle bounds how long a tunnel may outlive its client: a lingering
 	// close takes two seconds.
-	faultSettle = 5 * time.Second
-	// faultHalfClose is longer, so that nothing else hides behind it.
-	faultHalfClose = 8 * time.Second
+	faultSettle = 4 * time.Second
+	// faultHalfClose is longer, so that nothing else hides behind it. A tunnel
+	// may take twice as long, until it is sure that nothing moves.
+	faultHalfClose = 5 * time.Second
 )
 
 // TestClientGoesInEveryState ends clients by RST and by FIN wherever a tunnel
@@ -33,7 +34,7 @@ func TestClientGoesInEveryState(t *testing.T) {
 	needsWsplice(t)
 	backend := rig.NewBackend(t, nil)
 	proxy := rig.Start(t, rig.Config{
-		Timeouts: rig.Settings{"dial": "1s", "upgrade": "3s", "head": "3s"},
+		Timeouts: rig.Settings{"dial": "1s", "upgrade": "1s", "head": "3s"},
 		Tunnel:   rig.Settings{"half_close_timeout": faultHalfClose.String()},
 		Routes: fmt.Sprintf(`
 - {path: /ws/, to: "%s/"}
@@ -56,8 +57,8 @@ func TestClientGoesInEveryState(t *testing.T) {
 					_ = server.Close()
 				}
 				limit := faultSettle
-				if state.halfClosed {
-					limit += faultHalfClose
+				if state.owed {
+					limit += 2 * faultHalfClose
 				}
 				proxy.In(t).WaitUsage(limit, start)
 			})
@@ -116,7 +117,7 @@ var faultStates = []faultState{
 		fill(t, s)
 		return c, s
 	}},
-	{"relaying, pipe full towards the backend", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying, pipe full towards the backend", true, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		fill(t, c)
 		return c, s

@@ -69,6 +69,29 @@ func TestHalfCloseBehindParkedBytes(t *testing.T) {
 	})
 }
 
+// TestHalfCloseWithTheHandshake has the client say that it is done together
+// with its request: it still gets the answer, and what the backend has to say.
+func TestHalfCloseWithTheHandshake(t *testing.T) {
+	backend := rig.NewBackend(t, nil)
+	proxy := startToBackend(t, backend, rig.Config{})
+	client := rig.Dial(t, proxy.Addr(0))
+	client.Put(upgradeTo("/ws/x"))
+	client.CloseWrite()
+	server := backend.Next()
+	server.WantHead()
+	rig.Lapse(quiet) // the proxy sees the end before it sees the answer
+	if err := server.Upgrade(); err != nil {
+		t.Fatal(err)
+	}
+	if a := client.Answer(); a.Status != 101 {
+		t.Fatalf("answer %q, want 101", a.Raw)
+	}
+	server.WantEnd()
+	transfer(t, server, client, 32, 4<<20)
+	_ = server.Close()
+	client.WantEnd()
+}
+
 // TestHalfCloseOfBothEnds lets both ends say that they are done at once.
 func TestHalfCloseOfBothEnds(t *testing.T) {
 	bothWays(t, rig.Config{}, func(t *testing.T, p *rig.Proxy, first, second end) {

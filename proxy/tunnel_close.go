@@ -130,8 +130,8 @@ func (t *Tunnel) end(by side, why cause) {
 		t.close()
 		return
 	}
-	cutUp, cutDown := t.cut(&t.up), t.cut(&t.down)
-	if cutUp || cutDown {
+	t.cut(&t.up)
+	if t.cut(&t.down) {
 		t.close()
 		return
 	}
