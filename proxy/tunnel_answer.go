@@ -77,8 +77,8 @@ func (t *Tunnel) answerSent(op *loop.Op) {
 func (t *Tunnel) startReply(n int) {
 	w, x := t.worker, t.x
 	x.body = w.response.Body(x.toHead)
-	// What the client has sent meanwhile was meant for a tunnel: it must not
-	// become a request.
+	// What the client sent before it could know of the refusal was meant for a
+	// tunnel: it must not become a request.
 	x.keepAlive = x.keepAlive && x.body.Kind() != handshake.BodyUntilClose && !w.draining && !t.client.FD.Pending()
 	x.reply = w.response.AppendReply(x.reply[:0], x.keepAlive)
 	t.setState(stateReplying)
@@ -154,7 +154,7 @@ func (t *Tunnel) continueReply() {
 // or ends it.
 func (t *Tunnel) finishReply() {
 	w := t.worker
-	keepAlive := w.loop.StopIn(&t.client) && t.x.complete && t.x.keepAlive && !t.client.FD.Pending()
+	keepAlive := w.loop.StopIn(&t.client) && t.x.complete && t.x.keepAlive
 	t.releaseServer()
 	t.releaseAdmission()
 	w.loop.Close(&t.backend)
