@@ -222,7 +222,7 @@ func wantStreamEnd(conn net.Conn) error {
 	switch {
 	case n > 0:
 		return fmt.Errorf("%w: %x after the end of the stream", rig.ErrForeign, b[:n])
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return fmt.Errorf("instead of its end: %w", err)
 	}
 	return nil

@@ -112,12 +112,16 @@ var faultStates = []faultState{
 		s.Want("up")
 		return c, s
 	}},
-	{"relaying, pipe full towards the client", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying, pipe full towards the client", false, func(
+		t *testing.T, p *rig.Proxy, b *rig.Backend,
+	) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		fill(t, s)
 		return c, s
 	}},
-	{"relaying, pipe full towards the backend", true, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying, pipe full towards the backend", true, func(
+		t *testing.T, p *rig.Proxy, b *rig.Backend,
+	) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		fill(t, c)
 		return c, s

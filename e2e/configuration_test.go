@@ -51,9 +51,11 @@ var brokenConfigs = map[string]struct{ old, replacement, names string }{
 	"empty origin":           {"    to:", "    origins: [\"\"]\n    to:", "origins"},
 	"duplicate key":          {"    to:", "    path: /two/\n    to:", "path"},
 	"admin open to the world": {
-		`address: ""`, `address: "0.0.0.0:9180"`, "token"},
+		`address: ""`, `address: "0.0.0.0:9180"`, "token",
+	},
 	"two listeners of one address": {
-		"  - address: \"127.0.0.1:0\"\n", "  - address: \"127.0.0.1:81\"\n  - address: \"127.0.0.1:81\"\n", "81"},
+		"  - address: \"127.0.0.1:0\"\n", "  - address: \"127.0.0.1:81\"\n  - address: \"127.0.0.1:81\"\n", "81",
+	},
 	"not YAML": {"listeners:", "listeners: [", ""},
 }
 

@@ -36,13 +36,21 @@ func TestRefusalIsRelayed(t *testing.T) {
 		status int
 		body   string
 	}{
-		"with a length":        {"HTTP/1.1 401 No\r\n" + fields + "Content-Length: 2\r\n\r\nno", 401, "no"},
-		"without a body":       {"HTTP/1.1 403 No\r\n" + fields + "Content-Length: 0\r\n\r\n", 403, ""},
-		"204":                  {"HTTP/1.1 204 None\r\n" + fields + "\r\n", 204, ""},
-		"a redirection":        {"HTTP/1.1 302 Found\r\n" + fields + "Location: /login\r\nContent-Length: 0\r\n\r\n", 302, ""},
-		"chunked":              {"HTTP/1.1 404 No\r\n" + fields + "Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n3;x=y\r\n no\r\n0\r\n\r\n", 404, "no no"},
-		"a large body":         {fmt.Sprintf("HTTP/1.1 500 No\r\n%sContent-Length: %d\r\n\r\n%s", fields, len(large), large), 500, large},
-		"after an interim one": {"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 401 No\r\n" + fields + "Content-Length: 2\r\n\r\nno", 401, "no"},
+		"with a length": {
+			"HTTP/1.1 401 No\r\n" + fields + "Content-Length: 2\r\n\r\nno", 401, "no",
+		},
+		"without a body": {"HTTP/1.1 403 No\r\n" + fields + "Content-Length: 0\r\n\r\n", 403, ""},
+		"204":            {"HTTP/1.1 204 None\r\n" + fields + "\r\n", 204, ""},
+		"a redirection":  {"HTTP/1.1 302 Found\r\n" + fields + "Location: /login\r\nContent-Length: 0\r\n\r\n", 302, ""},
+		"chunked": {
+			"HTTP/1.1 404 No\r\n" + fields + "Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n3;x=y\r\n no\r\n0\r\n\r\n", 404, "no no",
+		},
+		"a large body": {
+			fmt.Sprintf("HTTP/1.1 500 No\r\n%sContent-Length: %d\r\n\r\n%s", fields, len(large), large), 500, large,
+		},
+		"after an interim one": {
+			"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 401 No\r\n" + fields + "Content-Length: 2\r\n\r\nno", 401, "no",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := refuse(proxy.In(t), t, backend, c.answer)
@@ -119,11 +127,12 @@ func TestRefusalCannotSmuggleAnswers(t *testing.T) {
 	proxy := startToBackend(t, backend, rig.Config{})
 	const smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled"
 	for name, answer := range map[string]string{
-		"after a length":     "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno" + smuggled,
-		"after chunks":       "HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n" + smuggled,
-		"after 204":          "HTTP/1.1 204 None\r\n\r\n" + smuggled,
-		"two lengths":        "HTTP/1.1 401 No\r\nContent-Length: 2\r\nContent-Length: 47\r\n\r\nno" + smuggled,
-		"length and chunks":  "HTTP/1.1 401 No\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n" + smuggled,
+		"after a length": "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno" + smuggled,
+		"after chunks":   "HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n" + smuggled,
+		"after 204":      "HTTP/1.1 204 None\r\n\r\n" + smuggled,
+		"two lengths":    "HTTP/1.1 401 No\r\nContent-Length: 2\r\nContent-Length: 47\r\n\r\nno" + smuggled,
+		"length and chunks": "HTTP/1.1 401 No\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"2\r\nno\r\n0\r\n\r\n" + smuggled,
 		"a malformed length": "HTTP/1.1 401 No\r\nContent-Length: +2\r\n\r\nno" + smuggled,
 		"a malformed chunk":  "HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nno\r\n0\r\n\r\n" + smuggled,
 	} {

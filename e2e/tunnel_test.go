@@ -18,7 +18,8 @@ const quiet = 150 * time.Millisecond
 func wantSilence(t *testing.T, c interface {
 	SetReadDeadline(time.Time) error
 	Read([]byte) (int, error)
-}) {
+},
+) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(quiet))
 	var b [256]byte

@@ -18,8 +18,8 @@ func TestWellFormedVariants(t *testing.T) {
 	edit := func(old, replacement string) string { return edited("/ws/open", old, replacement) }
 	whole := upgradeTo("/ws/open")
 	for name, request := range map[string]string{
-		"names in lower case":            strings.NewReplacer("Host:", "host:", "Connection:", "connection:", "Upgrade:", "upgrade:", "Sec-WebSocket-Key", "sec-websocket-key", "Sec-WebSocket-Version", "sec-websocket-version").Replace(whole),
-		"names in upper case":            strings.NewReplacer("Host:", "HOST:", "Connection:", "CONNECTION:", "Upgrade:", "UPGRADE:", "Sec-WebSocket-Key", "SEC-WEBSOCKET-KEY").Replace(whole),
+		"names in lower case":            eachName(whole, strings.ToLower),
+		"names in upper case":            eachName(whole, strings.ToUpper),
 		"no space after colons":          strings.ReplaceAll(whole, ": ", ":"),
 		"much space after colons":        strings.ReplaceAll(whole, ": ", ": \t  "),
 		"space at the end of values":     edit("Upgrade: websocket", "Upgrade: websocket \t"),
@@ -35,9 +35,10 @@ func TestWellFormedVariants(t *testing.T) {
 		"Host with a port":               edit("Host: example.test", "Host: example.test:8080"),
 		"Host as an IPv6 address":        edit("Host: example.test", "Host: [::1]:8080"),
 		"a query with everything":        edited("/ws/open", "GET /ws/open", "GET /ws/open?a=/?:@!$&'()*+,;=-._~%20"),
-		"two extension fields":           rig.UpgradeRequest("/ws/open", "Sec-WebSocket-Extensions: foo", "Sec-WebSocket-Extensions: bar; baz=1"),
-		"two protocol fields":            rig.UpgradeRequest("/ws/open", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b"),
-		"100 fields":                     rig.UpgradeRequest("/ws/open", slices.Repeat([]string{"X-Many: 1"}, 100)...),
+		"two extension fields": rig.UpgradeRequest("/ws/open",
+			"Sec-WebSocket-Extensions: foo", "Sec-WebSocket-Extensions: bar; baz=1"),
+		"two protocol fields": rig.UpgradeRequest("/ws/open", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b"),
+		"100 fields":          rig.UpgradeRequest("/ws/open", slices.Repeat([]string{"X-Many: 1"}, 100)...),
 	} {
 		t.Run(name, func(t *testing.T) { bench.in(t).opens(t, request) })
 	}
@@ -150,4 +151,15 @@ func TestIdleCostsNothing(t *testing.T) {
 			t.Errorf("with %d idle tunnels the proxy uses %.0f%% of a CPU", tunnels, 100*share)
 		}
 	}
+}
+
+// eachName changes the names of all fields of a head, not their values.
+func eachName(head string, change func(string) string) string {
+	lines := strings.Split(head, "\r\n")
+	for i, line := range lines[1:] {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			lines[i+1] = change(name) + ":" + value
+		}
+	}
+	return strings.Join(lines, "\r\n")
 }

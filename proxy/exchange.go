@@ -48,7 +48,10 @@ func (w *worker) giveExchange(x *exchange) {
 	if len(w.exchanges) >= exchangesKeptMax {
 		return
 	}
-	*x = exchange{request: emptied(x.request), out: emptied(x.out), reply: emptied(x.reply), answer: emptied(x.answer), path: emptied(x.path)}
+	*x = exchange{
+		request: emptied(x.request), out: emptied(x.out), reply: emptied(x.reply),
+		answer: emptied(x.answer), path: emptied(x.path),
+	}
 	w.exchanges = append(w.exchanges, x)
 }
 

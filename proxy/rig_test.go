@@ -45,6 +45,12 @@ type rig struct {
 // newRig starts a server; change may alter the configuration before.
 func newRig(t testing.TB, change func(c *Config)) *rig {
 	t.Helper()
+	return newRigWith(t, change, nil)
+}
+
+// newRigWith starts a server that prepare, if any, has altered before.
+func newRigWith(t testing.TB, change func(c *Config), prepare func(s *Server)) *rig {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +70,9 @@ func newRig(t testing.TB, change func(c *Config)) *rig {
 	}
 	if r.server, err = New(c); err != nil {
 		t.Fatal(err)
+	}
+	if prepare != nil {
+		prepare(r.server)
 	}
 	r.server.onMove = func(from, to tunnelState) {
 		r.mu.Lock()

@@ -95,7 +95,7 @@ func TestAcceptedSocketsInherit(t *testing.T) {
 		t.Fatal(errno)
 	}
 	defer client.Close()
-	if errno := client.Connect(&addr); errno != 0 && errno != EINPROGRESS {
+	if errno = client.Connect(&addr); errno != 0 && errno != EINPROGRESS {
 		t.Fatal(errno)
 	}
 	var peer Sockaddr

@@ -68,7 +68,7 @@ func (b *Backend) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.conns {
-		_ = c.Conn.Close()
+		_ = c.Close()
 	}
 }
 
@@ -118,7 +118,7 @@ func (b *Backend) Next() *BackendConn {
 	b.t.Helper()
 	c := Receive(b.t, b.next, "a connection at the backend")
 	c.t = b.t
-	b.t.Cleanup(func() { _ = c.Conn.Close() })
+	b.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

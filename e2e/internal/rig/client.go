@@ -196,7 +196,7 @@ func endErr(r deadlineReader) error {
 	switch {
 	case n > 0:
 		return fmt.Errorf("it sent %q", b[:n])
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return err
 	}
 	return nil

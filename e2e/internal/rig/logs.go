@@ -50,8 +50,7 @@ func newLogs() *Logs { return &Logs{changed: make(chan struct{})} }
 func (l *Logs) collect(stderr io.Reader) {
 	r := bufio.NewReader(stderr)
 	for {
-		l.gate.Lock()
-		l.gate.Unlock() //nolint:staticcheck // the empty section is the gate
+		l.passGate()
 		text, err := r.ReadString('\n')
 		l.add(strings.TrimSuffix(text, "\n"), err != nil)
 		if err != nil {
@@ -161,4 +160,10 @@ func (l *Logs) Wait(mark int, limit time.Duration, match func(Line) bool) (Line,
 			return nil, false
 		}
 	}
+}
+
+// passGate waits while somebody holds the gate.
+func (l *Logs) passGate() {
+	l.gate.Lock()
+	defer l.gate.Unlock()
 }

@@ -108,7 +108,7 @@ func (p Pattern) ReceiveUpTo(r net.Conn, offset, n int64) (int64, error) {
 			return got, fmt.Errorf("%w: %w", ErrForeign, bad)
 		}
 		got += int64(k)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {
