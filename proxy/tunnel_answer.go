@@ -128,6 +128,11 @@ func (t *Tunnel) relayBody(b []byte, memory sending) {
 	}
 	if done {
 		t.x.complete, t.down.ended = true, true
+		// Before the last of the body is out, the client cannot know that the
+		// answer is complete: what it has sent is no next request either.
+		if n > 0 && t.client.FD.Pending() {
+			t.x.keepAlive = false
+		}
 	}
 	t.forward(&t.down, &t.client, b[:n], memory)
 	if t.state == stateReplying {
