@@ -5,6 +5,10 @@ STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT      := mvdan.cc/gofumpt@v0.12.0
 
+ifeq ($(shell command -v go),)
+$(error wsplice needs Go 1.26 or newer: install it from https://go.dev/dl/ and put it on the PATH)
+endif
+
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 GO       ?= go

@@ -41,6 +41,7 @@ func TestDemoPageInChromium(t *testing.T) {
 	const message = "hello, w\u00f6rld <b>&amp; \U0001f980"
 	do(t, ctx, "open the page", chromedp.Navigate("http://"+demoAddress+"/"))
 	do(t, ctx, "see the tunnel open", untilJS(`document.querySelector('#state').textContent.trim() === 'open'`))
+	do(t, ctx, "empty the field", chromedp.Clear(chromedp.ID("message")))
 	do(t, ctx, "type a message", chromedp.SendKeys(chromedp.ID("message"), message))
 	do(t, ctx, "click", chromedp.Click(chromedp.ID("send")))
 	do(t, ctx, "see the echo", untilJS(`[...document.querySelectorAll('#log li.in')].some(e => e.textContent.includes('hello, '))`))

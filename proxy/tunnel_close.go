@@ -67,6 +67,7 @@ func (t *Tunnel) blame(by side, why cause) {
 // armQuiet arms the timer for the quiet time that the current state allows.
 func (t *Tunnel) armQuiet() {
 	if limit := t.quietLimit(); limit > 0 {
+		t.unsent = t.inQueues()
 		t.worker.loop.Arm(&t.timer, t, limit)
 	} else {
 		t.worker.loop.Disarm(&t.timer)
@@ -113,14 +114,19 @@ func (t *Tunnel) quietTimeout() {
 // called. A slow reader empties megabytes from the kernel's queue before the
 // loop hears of it, and is not idle meanwhile.
 func (t *Tunnel) noteProgress() {
+	if unsent := t.inQueues(); unsent != t.unsent {
+		t.unsent = unsent
+		t.active = t.worker.loop.Now()
+	}
+}
+
+// inQueues returns how many bytes wait in both send queues.
+func (t *Tunnel) inQueues() uint32 {
 	unsent := uint32(t.client.FD.Unsent())
 	if t.backend.Attached() {
 		unsent += uint32(t.backend.FD.Unsent())
 	}
-	if unsent != t.unsent {
-		t.unsent = unsent
-		t.active = t.worker.loop.Now()
-	}
+	return unsent
 }
 
 // end closes the tunnel for a reason of ours.
