@@ -29,10 +29,11 @@ unit: ## tests of the rooms only
 
 e2e: build ## end-to-end tests only; they need chromium, node and npm
 	.ci/deps
-	cd e2e && WSPLICE_BIN='$(CURDIR)/bin/wsplice' $(GO) test ./...
+	cd e2e && WSPLICE_E2E_REQUIRE=1 WSPLICE_BIN='$(CURDIR)/bin/wsplice' $(GO) test ./...
 
-race: ## tests of the rooms under the race detector
+race: ## the rooms under the race detector, and the binary under chaos, hostile heads and stops
 	$(GO) test -race ./...
+	cd e2e && WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|Hostile|Drain|Stderr|Signal' ./...
 
 arch: ## only the rules about imports and sources
 	$(GO) test -count=1 ./internal/archtest
