@@ -66,11 +66,16 @@ func TestPostWritesToNobodyAfterTheEnd(t *testing.T) {
 		}
 		ended := make(chan struct{})
 		go func() { defer close(ended); l.Run() }()
+		slots := make(chan struct{}, 1000) // so few that Stop finds room
 		var posters sync.WaitGroup
 		for range 8 {
 			posters.Go(func() {
-				for l.Post(func() {}) == nil {
-					continue
+				for err := error(nil); err == nil; err = l.Post(func() { <-slots }) {
+					select {
+					case slots <- struct{}{}:
+					case <-ended:
+						return
+					}
 				}
 			})
 		}

@@ -38,13 +38,13 @@ func (r *rig) count(holds func(t *Tunnel) bool) (n int) {
 	for _, w := range r.server.workers {
 		answer := make(chan int, 1)
 		if w.loop.Post(func() {
-			n := 0
+			here := 0
 			w.each(func(t *Tunnel) {
 				if holds(t) {
-					n++
+					here++
 				}
 			})
-			answer <- n
+			answer <- here
 		}) == nil {
 			n += <-answer
 		}
@@ -268,21 +268,42 @@ func TestReplyDoesNotOverwriteTheHead(t *testing.T) {
 // backend refuses, it must not become a request: whoever chooses the bytes of a
 // WebSocket message would choose a request head.
 func TestEarlyDataAfterARefusalIsNoRequest(t *testing.T) {
-	r := newRig(t, nil)
-	client := r.dial()
-	write(t, client, upgradeRequest)
-	backend, _ := r.accept()
-	write(t, client, strings.Replace(upgradeRequest, "/x", "/smuggled", 1))
-	r.awaitTunnel("early data", func(t *Tunnel) bool { return t.client.FD.Pending() })
-	write(t, backend, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n")
-	expect(t, client, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-	if text := expectEnd(t, client); text != "" {
-		t.Errorf("after the refusal came %q", text)
+	const head = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n"
+	early := strings.Replace(upgradeRequest, "/x", "/smuggled", 1)
+	send := func(t *testing.T, r *rig, client net.Conn) {
+		write(t, client, early)
+		r.awaitTunnel("early data", func(t *Tunnel) bool { return t.client.FD.Pending() })
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := r.moves[[2]tunnelState{stateReading, stateDialing}]; n != 1 {
-		t.Errorf("%d requests were sent to backends, want 1", n)
+	for name, play := range map[string]func(t *testing.T, r *rig, client, backend net.Conn){
+		"before the answer": func(t *testing.T, r *rig, client, backend net.Conn) {
+			send(t, r, client)
+			write(t, backend, head+"\r\nno")
+			expect(t, client, head+"Connection: close\r\n\r\nno")
+		},
+		// The client may have sent it before it saw the first half.
+		"within the answer": func(t *testing.T, r *rig, client, backend net.Conn) {
+			write(t, backend, head+"\r\nn")
+			expect(t, client, head+"Connection: keep-alive\r\n\r\nn")
+			send(t, r, client)
+			write(t, backend, "o")
+			expect(t, client, "o")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.Timeouts.Upgrade = time.Second })
+			client := r.dial()
+			write(t, client, upgradeRequest)
+			backend, _ := r.accept()
+			play(t, r, client, backend)
+			if text := expectEnd(t, client); text != "" {
+				t.Errorf("after the refusal came %q", text)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if n := r.moves[[2]tunnelState{stateReading, stateDialing}]; n != 1 {
+				t.Errorf("%d requests were sent to backends, want 1", n)
+			}
+		})
 	}
 }
 

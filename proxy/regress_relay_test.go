@@ -102,7 +102,7 @@ func TestSlowReaderIsNotQuiet(t *testing.T) {
 // A client that is not read, because its backend takes nothing, can die
 // unnoticed. Nothing but half_close_timeout waits for the backend then.
 func TestDeadClientOfAStuckBackendFreesTheTunnel(t *testing.T) {
-	const limit = 200 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	for lane, parked := range map[splice.Lane]int{
 		splice.Copy:   16 << 10, // reads too short to count as bulk
 		splice.Splice: 64 << 10,
@@ -119,8 +119,7 @@ func TestDeadClientOfAStuckBackendFreesTheTunnel(t *testing.T) {
 			})
 			begin := time.Now()
 			reset(t, client)
-			// The first look at the send queues may still take them for progress.
-			testutil.Eventually(t, 4*limit, "the dead client's tunnel is gone", func() bool {
+			testutil.Eventually(t, 7*limit/4, "the dead client's tunnel is gone", func() bool {
 				return r.server.Stats().Open == 0
 			})
 			if took := time.Since(begin); took < limit/2 {
@@ -171,8 +170,8 @@ func TestCutAtStopLeavesTheClientItsBytes(t *testing.T) {
 	cut := make(chan int)
 	go func() { cut <- r.close(10 * time.Millisecond) }()
 	r.took(stateRelaying, stateLingering)
-	if text := expectEnd(t, client); len(text) != size {
-		t.Errorf("client read %d bytes of %d", len(text), size)
+	if n, err := io.Copy(io.Discard, client); n != size || err != nil {
+		t.Errorf("client read %d bytes of %d, then %v", n, size, err)
 	}
 	reset(t, client) // its unsent bytes would keep it lingering
 	if n := <-cut; n != 1 {
@@ -196,8 +195,8 @@ func TestBackendResetLeavesTheClientItsBytes(t *testing.T) {
 	reset(t, backend)
 	r.awaitTunnel("lingering", func(t *Tunnel) bool { return t.state == stateLingering })
 	write(t, client, strings.Repeat("y", more))
-	if text := expectEnd(t, client); len(text) != size {
-		t.Errorf("client read %d bytes of %d", len(text), size)
+	if n, err := io.Copy(io.Discard, client); n != size || err != nil {
+		t.Errorf("client read %d bytes of %d, then %v", n, size, err)
 	}
 	client.Close()
 }
