@@ -119,7 +119,7 @@ func TestDeadClientOfAStuckBackendFreesTheTunnel(t *testing.T) {
 			})
 			begin := time.Now()
 			reset(t, client)
-			testutil.Eventually(t, 7*limit/4, "the dead client's tunnel is gone", func() bool {
+			testutil.Eventually(t, 4*limit, "the dead client's tunnel is gone", func() bool {
 				return r.server.Stats().Open == 0
 			})
 			if took := time.Since(begin); took < limit/2 {
