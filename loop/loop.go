@@ -33,6 +33,7 @@ type Loop struct {
 	woken   bool     // guarded by postsMu: a wake-up is on its way
 	spare   []func() // the other slice, reused
 	stopped bool
+	ending  bool // guarded by postsMu: Stop was called
 	closed  bool // guarded by postsMu: the engine is gone, nothing may wake it
 }
 
@@ -109,9 +110,17 @@ func (l *Loop) Release() {
 	l.engine.stop()
 }
 
-// Stop makes Run return after the current tick. Sockets still attached are not
-// closed. It may be called from any goroutine.
-func (l *Loop) Stop() { _ = l.Post(func() { l.stopped = true }) }
+// Stop makes Run return after the current tick, however many messages wait.
+// Sockets still attached are not closed. It may be called from any goroutine.
+func (l *Loop) Stop() {
+	l.postsMu.Lock()
+	defer l.postsMu.Unlock()
+	if l.closed {
+		return
+	}
+	l.ending = true
+	l.wakeLocked()
+}
 
 // Now returns the time since the loop began, as read at the start of the tick.
 func (l *Loop) Now() time.Duration { return l.now }
@@ -135,13 +144,18 @@ func (l *Loop) Post(f func()) error {
 		return ErrPostsFull
 	}
 	l.posts = append(l.posts, f)
-	// Under the lock: after Release the eventfd's number may be another file's.
+	l.wakeLocked()
+	l.postsMu.Unlock()
+	return nil
+}
+
+// wakeLocked is called with postsMu held: after Release the eventfd's number
+// may be another file's.
+func (l *Loop) wakeLocked() {
 	if !l.woken {
 		l.woken = true
 		l.engine.wake()
 	}
-	l.postsMu.Unlock()
-	return nil
 }
 
 func (l *Loop) runPosts() {
@@ -153,6 +167,7 @@ func (l *Loop) runPosts() {
 	posts := l.posts
 	l.posts = l.spare[:0]
 	l.woken = false
+	l.stopped = l.ending
 	l.postsMu.Unlock()
 	for i, f := range posts {
 		posts[i] = nil

@@ -101,3 +101,22 @@ func TestUnknownEngine(t *testing.T) {
 		t.Errorf("New: %v, want ErrEngine", err)
 	}
 }
+
+// A stop is not lost in a full queue.
+func TestStopWithAFullQueue(t *testing.T) {
+	l, err := New(Config{Engine: "auto", Pin: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l.Post(func() {}) == nil {
+		continue
+	}
+	l.Stop()
+	ended := make(chan struct{})
+	go func() { defer close(ended); l.Run() }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("still running")
+	}
+}
