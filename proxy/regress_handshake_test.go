@@ -189,11 +189,11 @@ func TestSmallHeadStaysUntilItIsSent(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	switch {
 	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC):
-		t.Skipf("needs CAP_SYS_ADMIN, or user namespaces, to make a network namespace: %v", err)
+		testutil.Missing(t, "needs CAP_SYS_ADMIN, or user namespaces, to make a network namespace: %v", err)
 	case err != nil:
 		t.Fatalf("in a network namespace: %v\n%s", err, out)
 	case bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("in a network namespace:\n%s", out)
+		testutil.Missing(t, "in a network namespace:\n%s", out)
 	case !bytes.Contains(out, []byte("--- PASS")):
 		t.Fatalf("in a network namespace the test did not run:\n%s", out)
 	}
@@ -204,7 +204,7 @@ func TestSmallHeadStaysUntilItIsSent(t *testing.T) {
 func shrinkBuffers(t *testing.T) net.Listener {
 	const settings = "/proc/sys/net/ipv4/tcp_wmem"
 	if err := os.WriteFile(settings, []byte("4096 4096 4096"), 0); err != nil {
-		t.Skipf("needs the right to write %s in a namespace of its own: %v", settings, err)
+		testutil.Missing(t, "needs the right to write %s in a namespace of its own: %v", settings, err)
 	}
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -16,7 +16,6 @@ type Pipes struct {
 	idle    []*Pipe // empty ones
 	pause   int     // requests to refuse without asking the kernel
 	refused uint64
-	opened  uint64
 }
 
 // NewPipes returns an empty stock that draws on budget.
@@ -62,7 +61,6 @@ func (p *Pipes) open() *Pipe {
 		p.destroy(pipe)
 		return nil
 	}
-	p.opened++
 	return pipe
 }
 
@@ -87,9 +85,6 @@ func (p *Pipes) Trim() {
 
 // Refused returns how often the kernel or the budget had no pipe.
 func (p *Pipes) Refused() uint64 { return p.refused }
-
-// Opened returns how many pipes were opened.
-func (p *Pipes) Opened() uint64 { return p.opened }
 
 func (p *Pipes) destroy(pipe *Pipe) {
 	pipe.read.Close()

@@ -353,7 +353,7 @@ func TestPipesBeyondTheUsersBudget(t *testing.T) {
 		return
 	}
 	if os.Getuid() != 0 {
-		t.Skip("needs root to become an ordinary user")
+		testutil.Missing(t, "needs root to become an ordinary user")
 	}
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {

@@ -2,6 +2,7 @@ package testutil
 
 import (
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -62,4 +63,14 @@ func SocketPair(tb testing.TB) (client, server *net.TCPConn) {
 	}
 	tb.Cleanup(func() { server.Close() })
 	return client, server
+}
+
+// Missing skips a test that lacks a privilege or a program, which the text
+// names. Where nothing may be lacking, WSPLICE_E2E_REQUIRE=1 makes it fail.
+func Missing(tb testing.TB, format string, args ...any) {
+	tb.Helper()
+	if os.Getenv("WSPLICE_E2E_REQUIRE") == "1" {
+		tb.Fatalf(format, args...)
+	}
+	tb.Skipf(format, args...)
 }
