@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,6 +73,18 @@ func PinThread(index int) error {
 			return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &one))
 		}
 		index--
+	}
+	return nil
+}
+
+// BatchThread marks the calling thread as one that computes (SCHED_BATCH,
+// sched(7)): waking it does not preempt what runs. It needs no privilege. The
+// goroutine must be locked to its thread.
+func BatchThread() error {
+	priority := int32(0) // struct sched_param
+	_, _, errno := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_BATCH, uintptr(unsafe.Pointer(&priority)))
+	if errno != 0 {
+		return os.NewSyscallError("sched_setscheduler", errno)
 	}
 	return nil
 }

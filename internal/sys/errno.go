@@ -19,6 +19,8 @@ const (
 	ENOSYS              = unix.ENOSYS
 	EPIPE               = unix.EPIPE
 	ECANCELED           = unix.ECANCELED
+	EBUSY               = unix.EBUSY
+	ETIME               = unix.ETIME
 	ECONNRESET          = unix.ECONNRESET
 	ECONNREFUSED        = unix.ECONNREFUSED
 	ECONNABORTED        = unix.ECONNABORTED

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"net/netip"
 	"os"
 	"time"
 	"unsafe"
@@ -77,6 +78,17 @@ func (fd FD) Connect(addr *Sockaddr) Errno {
 		return unix.EINPROGRESS
 	}
 	return errno
+}
+
+// BindSource sets the address that fd connects from. Its port is chosen by
+// Connect, which knows the other end, so that one port may serve several
+// destinations (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+func (fd FD) BindSource(source netip.Addr) Errno {
+	if errno := fd.setInt(unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); errno != 0 {
+		return errno
+	}
+	addr := TCPAddr(netip.AddrPortFrom(source, 0), 0)
+	return fd.bind(&addr)
 }
 
 // SocketError takes the pending error of a socket (SO_ERROR, socket(7)).
