@@ -16,12 +16,15 @@ import (
 //  2. Completions are delivered one at a time, and reading happens immediately
 //     before the delivery. A lent buffer ends with the delivery.
 //  3. An operation completes exactly once, unless the completion carries More.
-//  4. Send of lent bytes: done at once (with N < len when the peer is slow: the
-//     owner keeps the rest) or in flight, and then the engine holds the buffer.
-//     Send of the owner's bytes: done only when all are sent or it failed; in
-//     flight it completes with N = all, or with an error.
+//  4. Send once, of lent bytes or the owner's: over at once or with the next
+//     tick, and meanwhile the engine holds a lent buffer. Over with N < len and
+//     no error, the peer is slow: the rest, Buf, is the owner's to keep.
+//     Any other Send: done only when all are sent or it failed; in flight it
+//     completes with N = all, or with an error.
 //  5. Cancel is a request: unless it was answered "over already", the operation
-//     still completes once, perhaps with success.
+//     still completes once, perhaps with success, and a receive may deliver
+//     until then. Pause is no request: nothing is delivered from the call on,
+//     and what came nevertheless is what the next Recv delivers first.
 //  6. EINTR and EAGAIN never reach an owner, but for one case: EAGAIN from
 //     Connect says that the queue of a unix socket is full (connect(2)); nothing
 //     announces room in it, so the owner tries again later.
@@ -38,10 +41,17 @@ import (
 type engine interface {
 	// submit starts op, which is &s.In or &s.Out with its Kind set.
 	submit(s *Socket, op *Op) (done bool)
-	// connect starts a Connect on s.Out.
+	// connect starts a Connect on s.Out; Buf is tried to be sent once connected.
 	connect(s *Socket, addr *sys.Sockaddr) (done bool)
 	// cancel asks for the end of op.
 	cancel(s *Socket, op *Op) (over bool)
+	// pause makes s.In idle.
+	pause(s *Socket)
+	// pending reports whether the engine has taken something from s that was
+	// not delivered yet.
+	pending(s *Socket) bool
+	// await keeps the next wait from sleeping if s.Out could be over without.
+	await(s *Socket)
 	// close ends s.
 	close(s *Socket) (done bool)
 	// wait blocks until something is to be dispatched, wake is called, or
@@ -56,4 +66,8 @@ type engine interface {
 	// acceptedAddr is the peer of the Accept completion being delivered.
 	acceptedAddr() *sys.Sockaddr
 	name() string
+	// addTo adds the engine's own counters to s.
+	addTo(s *Stats)
+	// memory returns how many bytes its queues and buffers may take.
+	memory() int
 }

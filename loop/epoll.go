@@ -42,9 +42,6 @@ func newEpoll(l *Loop, lend int) (*epollEngine, error) {
 		epoll.Close()
 		return nil, err
 	}
-	if lend <= 0 || lend > scratchBytes {
-		lend = scratchBytes
-	}
 	e := &epollEngine{loop: l, epoll: epoll, waker: waker, scratch: make([]byte, lend)}
 	if errno := epoll.EpollAdd(waker, sys.EpollIn, wakerToken); errno != 0 {
 		e.stop()
@@ -97,7 +94,7 @@ func (e *epollEngine) startSend(s *Socket, op *Op) bool {
 		}
 		s.flags |= flagBlocked
 	}
-	if op.lent {
+	if op.once {
 		op.Kind = None
 		return true // the rest is the owner's to keep
 	}
@@ -108,7 +105,7 @@ func (e *epollEngine) startSend(s *Socket, op *Op) bool {
 // push sends from op.Buf. It reports whether the operation is over: all sent,
 // or failed.
 func (e *epollEngine) push(s *Socket, op *Op) bool {
-	n, errno := s.FD.Send(op.Buf)
+	n, errno := s.FD.Send(op.Buf())
 	if errno == sys.EAGAIN {
 		return false
 	}
@@ -117,15 +114,22 @@ func (e *epollEngine) push(s *Socket, op *Op) bool {
 		return true
 	}
 	op.N += int32(n)
-	op.Buf = op.Buf[n:]
-	return len(op.Buf) == 0
+	op.skip(n)
+	return op.size == 0
 }
 
 func (e *epollEngine) connect(s *Socket, addr *sys.Sockaddr) bool {
 	op := &s.Out
 	errno := s.FD.Connect(addr)
-	if errno != sys.EINPROGRESS {
-		op.errno = uint16(errno)
+	switch {
+	case errno == sys.EINPROGRESS && e.pushFirst(s, op):
+		// A near peer's answer is often there before connect(2) returns.
+		op.Kind = None
+		return true
+	case errno != sys.EINPROGRESS:
+		if op.errno = uint16(errno); errno == 0 {
+			e.pushFirst(s, op)
+		}
 		op.Kind = None
 		return true
 	}
@@ -133,6 +137,12 @@ func (e *epollEngine) connect(s *Socket, addr *sys.Sockaddr) bool {
 	s.flags |= flagBlocked
 	e.watchOut(s, op)
 	return false
+}
+
+// pushFirst sends what the socket takes of the bytes behind a Connect. It
+// reports whether the connection stands, or has failed.
+func (e *epollEngine) pushFirst(s *Socket, op *Op) bool {
+	return op.size > 0 && (e.push(s, op) || op.N > 0)
 }
 
 // watchIn registers s for reading unless it is registered already.
@@ -179,9 +189,20 @@ func (e *epollEngine) fail(s *Socket, op *Op, errno sys.Errno) {
 
 // cancel is over at once: epoll holds nothing of the owner's.
 func (e *epollEngine) cancel(_ *Socket, op *Op) bool {
-	op.Kind, op.ready, op.Buf = None, false, nil
+	op.Kind, op.ready = None, false
+	op.setBuf(nil)
 	return true
 }
+
+func (e *epollEngine) pause(s *Socket) { e.cancel(s, &s.In) }
+
+func (e *epollEngine) pending(*Socket) bool { return false }
+
+func (e *epollEngine) await(*Socket) {}
+
+func (e *epollEngine) addTo(*Stats) {}
+
+func (e *epollEngine) memory() int { return len(e.scratch) }
 
 // close is done at once for the same reason. The descriptor leaves the epoll
 // set by itself with its last reference; it is never duplicated.
@@ -243,7 +264,7 @@ func (e *epollEngine) dispatch() {
 	e.count = 0
 	e.ready, e.serving = e.serving[:0], e.ready
 	for _, token := range e.serving {
-		if s := e.loop.table.find(token); s != nil {
+		if s := e.loop.table.lookUp(token); s != nil {
 			s.flags &^= flagQueued
 			e.serve(s)
 		}

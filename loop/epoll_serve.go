@@ -38,7 +38,9 @@ func (e *epollEngine) serveOut(s *Socket) {
 	switch {
 	case op.ready:
 	case op.Kind == Connect:
-		op.errno = uint16(s.FD.SocketError())
+		if op.errno = uint16(s.FD.SocketError()); op.errno == 0 {
+			e.pushFirst(s, op)
+		}
 	case op.Kind == Send && !e.push(s, op):
 		s.flags |= flagBlocked
 		return
@@ -63,7 +65,8 @@ func (e *epollEngine) serveRecv(s *Socket, token uint64) {
 			return
 		}
 		if errno != 0 || n == 0 {
-			op.N, op.errno, op.Buf = 0, uint16(errno), nil
+			op.N, op.errno = 0, uint16(errno)
+			op.setBuf(nil)
 			e.deliver(s, op)
 			return
 		}
@@ -73,12 +76,13 @@ func (e *epollEngine) serveRecv(s *Socket, token uint64) {
 		if n < len(e.scratch) && s.flags&(flagEnded|flagHangup|flagUrgent) == 0 {
 			s.flags &^= flagReadable
 		}
-		op.N, op.errno, op.More, op.Buf = int32(n), 0, true, e.scratch[:n:n]
+		op.N, op.errno, op.More = int32(n), 0, true
+		op.setBuf(e.scratch[:n])
 		s.owner.Complete(s, op, Recv)
 		if s.token() != token || op.Kind != Recv {
 			return
 		}
-		op.Buf = nil
+		op.setBuf(nil)
 		if s.flags&flagReadable == 0 {
 			return
 		}

@@ -28,6 +28,9 @@ const (
 	// the CPU at 10,000 messages/s). Longer, and a stop-the-world would wait.
 	rawWaitMax = 5 * time.Millisecond
 
+	// socketsUntold is how many sockets a loop expects if nobody says.
+	socketsUntold = 16 << 10
+
 	// postsMax bounds the messages from other goroutines that wait for a loop.
 	postsMax = 64 << 10
 )

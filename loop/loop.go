@@ -20,13 +20,14 @@ import (
 // Now is the monotonic time read once per tick, so that deadlines are late by
 // up to one tick and never early.
 type Loop struct {
-	engine engine
-	table  table
-	wheel  wheel
-	start  time.Time
-	now    time.Duration
-	ticks  uint64
-	pin    int // CPU index to bind to, or -1
+	engine  engine
+	refused error // why auto did not take io_uring
+	table   table
+	wheel   wheel
+	start   time.Time
+	now     time.Duration
+	ticks   uint64
+	pin     int // CPU index to bind to, or -1
 
 	posts   []func() // guarded by postsMu
 	postsMu sync.Mutex
@@ -39,13 +40,14 @@ type Loop struct {
 
 // Config says how a loop runs.
 type Config struct {
-	Lend   int    // most bytes lent with one completion; 0 = 64 KiB
-	Engine string // "epoll"; "auto" picks the best that the kernel offers
-	Pin    int    // index of the CPU to bind the thread to, or -1
+	Lend    int    // most bytes lent with one completion; 0 = 64 KiB
+	Engine  string // "io_uring", "epoll", or "auto": io_uring where it works
+	Sockets int    // how many sockets it may have to hold; 0 = 16,384
+	Pin     int    // index of the CPU to bind the thread to, or -1
 }
 
 // ErrEngine says that an engine is unknown.
-var ErrEngine = errors.New("loop: unknown engine (have: auto, epoll)")
+var ErrEngine = errors.New("loop: unknown engine (have: auto, io_uring, epoll)")
 
 // ErrPostsFull says that a loop has postsMax (65,536) messages waiting.
 var ErrPostsFull = errors.New("loop: too many messages waiting (max 65536)")
@@ -56,29 +58,51 @@ var ErrStopped = errors.New("loop: stopped")
 // New prepares a loop. It must then be Run, or Release gives back what it
 // holds.
 func New(c Config) (*Loop, error) {
+	if c.Lend <= 0 || c.Lend > LendMax {
+		c.Lend = LendMax
+	}
+	if c.Sockets <= 0 {
+		c.Sockets = socketsUntold
+	}
 	l := &Loop{start: time.Now(), pin: c.Pin}
 	l.wheel.init()
+	var err error
 	switch c.Engine {
-	case "auto", "epoll":
-		e, err := newEpoll(l, c.Lend)
-		if err != nil {
-			return nil, err
+	case "auto":
+		if l.engine, l.refused = newUring(l, sizesFor(c.Sockets, c.Lend)); l.refused != nil {
+			l.engine, err = newEpoll(l, c.Lend)
 		}
-		l.engine = e
+	case "io_uring":
+		l.engine, err = newUring(l, sizesFor(c.Sockets, c.Lend))
+	case "epoll":
+		l.engine, err = newEpoll(l, c.Lend)
 	default:
-		return nil, ErrEngine
+		err = ErrEngine
+	}
+	if err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
-// Engine names the engine that serves the loop.
-func (l *Loop) Engine() string { return l.engine.name() }
+// Engine names the engine that serves the loop. refused says why it is not
+// io_uring although the choice was left to the loop.
+func (l *Loop) Engine() (name string, refused error) { return l.engine.name(), l.refused }
 
-// Run serves the loop until Stop, on the calling goroutine.
+// EngineMemory returns how many bytes the engine's queues and buffers may take.
+func (l *Loop) EngineMemory() int { return l.engine.memory() }
+
+// Run serves the loop until Stop. The calling goroutine keeps its thread for
+// ever, since the thread is set up for this: the runtime ends it with the
+// goroutine.
 func (l *Loop) Run() {
 	runtime.LockOSThread()
+	// What is refused here costs speed, not correctness. A batch thread does not
+	// interrupt who is running when it is woken, so that it finds more to do in
+	// one go when it gets its turn: 3% less in echo, 7% in open loop.
+	_ = sys.BatchThread()
 	if l.pin >= 0 {
-		_ = sys.PinThread(l.pin) // a refused pin costs speed, not correctness
+		_ = sys.PinThread(l.pin)
 	}
 	l.readClock()
 	for !l.stopped {
@@ -86,11 +110,6 @@ func (l *Loop) Run() {
 		l.tick()
 	}
 	l.Release()
-	// A pinned thread is not given back: the goroutine ends locked, and the
-	// runtime ends the thread with it.
-	if l.pin < 0 {
-		runtime.UnlockOSThread()
-	}
 }
 
 // tick works off what a wait found.
@@ -199,9 +218,14 @@ type Stats struct {
 	Sockets int    // attached now, the listeners among them
 	Timers  int    // armed now
 	Stale   uint64 // events for sockets that were gone
+
+	Dry       uint64 // io_uring: receives that found no buffer and were started again
+	Overflows uint64 // io_uring: times that completions had to wait for room
 }
 
 // Stats returns the loop's counters; call it on the loop's goroutine.
 func (l *Loop) Stats() Stats {
-	return Stats{Ticks: l.ticks, Sockets: l.table.open(), Timers: l.wheel.armed, Stale: l.table.stale}
+	s := Stats{Ticks: l.ticks, Sockets: l.table.open(), Timers: l.wheel.armed, Stale: l.table.stale}
+	l.engine.addTo(&s)
+	return s
 }

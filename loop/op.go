@@ -1,6 +1,10 @@
 package loop
 
-import "wsplice/internal/sys"
+import (
+	"unsafe"
+
+	"wsplice/internal/sys"
+)
 
 // Kind says what an operation does.
 type Kind uint8
@@ -17,21 +21,34 @@ const (
 
 	Send    // Out: send all of Buf
 	PollOut // Out: writable, or failed
-	Connect // Out: connected, or failed
+	Connect // Out: connected, with what fitted of Buf sent, or failed
 
 	Close // In: the descriptor is closed and nothing is in flight
 )
 
 // Op is an operation of a socket, owned by whoever owns the socket.
 type Op struct {
-	Kind  Kind // what was submitted; None when idle
-	More  bool // with a completion: the operation goes on
-	lent  bool // Send: Buf was lent by the engine
-	ready bool // engine: the result is known and waits for its turn
-	errno uint16
-	N     int32  // Recv: bytes, 0 at the end of the stream; Accept: descriptor; Send: bytes sent
-	Buf   []byte // Recv: the lent bytes; Accept: nil; Send: what is still to go
+	Kind     Kind // what was submitted; None when idle
+	More     bool // with a completion: the operation goes on
+	once     bool // Send: what does not fit at the first try is the owner's again
+	ready    bool // engine: the result is known and waits for its turn
+	stopping bool // engine: the owner asked for the end
+	errno    uint16
+	N        int32 // Recv: bytes, 0 at the end of the stream; Accept: descriptor; Send: bytes sent
+	size     int32 // of Buf
+	first    *byte // of Buf: a slice would be 12 bytes larger, four times per tunnel
 }
+
+// Buf is, for Recv, the lent bytes; for Send and Connect what is still to go.
+func (o *Op) Buf() []byte { return unsafe.Slice(o.first, o.size) }
+
+func (o *Op) setBuf(b []byte) { o.first, o.size = unsafe.SliceData(b), int32(len(b)) }
+
+// skip takes n bytes that went off Buf.
+func (o *Op) skip(n int) { o.setBuf(o.Buf()[n:]) }
+
+// address is where Buf begins, for the ring.
+func (o *Op) address() uint64 { return uint64(uintptr(unsafe.Pointer(o.first))) }
 
 // Err is the kernel's error of a completion, or 0.
 func (o *Op) Err() sys.Errno { return sys.Errno(o.errno) }
@@ -43,7 +60,7 @@ func (o *Op) InFlight() bool { return o.Kind != None }
 //
 // Complete is called on the loop's goroutine, never from within a call that
 // the owner makes. op is &s.In or &s.Out; unless op.More is set it is idle
-// again (its Kind says None) and kind tells what it was. A lent op.Buf ends
+// again (its Kind says None) and kind tells what it was. A lent Buf ends
 // with the call.
 type Owner interface {
 	Complete(s *Socket, op *Op, kind Kind)
@@ -57,6 +74,8 @@ type Socket struct {
 	id         uint32 // index into the loop's table
 	generation uint32 // tells this use of the index from earlier ones
 	flags      socketFlags
+	armed      armedOp // io_uring: what the kernel does for In
+	calm       uint8   // io_uring: small reads in a row, while armed once
 
 	In, Out Op
 	owner   Owner
@@ -64,6 +83,9 @@ type Socket struct {
 
 // Attached reports whether the socket is known to a loop.
 func (s *Socket) Attached() bool { return s.flags&flagAttached != 0 }
+
+// Open reports whether the socket is attached and not being closed.
+func (s *Socket) Open() bool { return s.flags&(flagAttached|flagClosing) == flagAttached }
 
 // Urgent reports whether the peer has sent urgent data, at which splice(2) and
 // short reads stop early.
@@ -84,4 +106,10 @@ const (
 	flagUrgent                // urgent data was seen: short reads prove nothing
 	flagQueued                // waits in the ready queue
 	flagListening             // a listener
+
+	flagCancelling // io_uring: a cancel of what is armed is on its way
+	flagLarge      // io_uring: received once at a time, into large buffers
+	flagEarly      // io_uring: something came that nobody wanted yet
+	flagDrained    // io_uring: the last large read has emptied it
+	flagClosing    // Close was called and is not over
 )

@@ -35,8 +35,22 @@ func (l *Loop) Accept(s *Socket) {
 	l.startIn(s, Accept)
 }
 
+// Pause makes s.In idle at once: nothing more is delivered. The engine may
+// have taken, or still take, up to LendMax bytes from s, which the next Recv
+// delivers first; what is to read the descriptor by itself needs StopIn, and so
+// does a listener, whose connections are not kept.
+func (l *Loop) Pause(s *Socket) {
+	if s.In.InFlight() {
+		l.engine.pause(s)
+	}
+}
+
+// Pending reports whether s has bytes, or its end, to receive. In is idle or
+// waits for a hang-up.
+func (l *Loop) Pending(s *Socket) bool { return l.engine.pending(s) || s.FD.Pending() }
+
 // StopIn asks for the end of what s.In does. It reports whether that is over
-// already; otherwise one completion still comes.
+// already; otherwise one completion still comes, and until then bytes may.
 func (l *Loop) StopIn(s *Socket) (over bool) {
 	if !s.In.InFlight() {
 		return true
@@ -44,15 +58,21 @@ func (l *Loop) StopIn(s *Socket) (over bool) {
 	return l.engine.cancel(s, &s.In)
 }
 
-// Send sends buf. lent says that buf was lent with a completion. The result
-// is as the engine contract has it: done at once with s.Out.N and s.Out.Err,
-// or in flight.
-func (l *Loop) Send(s *Socket, buf []byte, lent bool) (done bool) {
+// Send sends buf. once says that it is tried only once and what does not fit is
+// the owner's to keep; that must be so if buf was lent with a completion. The
+// result is as the engine contract has it: done at once with s.Out.N and
+// s.Out.Err, or in flight.
+func (l *Loop) Send(s *Socket, buf []byte, once bool) (done bool) {
 	op := &s.Out
 	mustBeIdle(op)
-	*op = Op{Kind: Send, Buf: buf, lent: lent}
+	*op = Op{Kind: Send, once: once}
+	op.setBuf(buf)
 	return l.engine.submit(s, op)
 }
+
+// Await says that the owner waits for s.Out to be over: a loop may sleep with
+// sends untold that nobody waits for.
+func (l *Loop) Await(s *Socket) { l.engine.await(s) }
 
 // PollOut tells the owner once when s takes bytes again.
 func (l *Loop) PollOut(s *Socket) {
@@ -63,12 +83,15 @@ func (l *Loop) PollOut(s *Socket) {
 	l.engine.submit(s, op)
 }
 
-// Connect connects s to addr, which must stay unchanged until it is over. It
-// reports whether it is over already, with s.Out.Err.
-func (l *Loop) Connect(s *Socket, addr *sys.Sockaddr) (done bool) {
+// Connect connects s to addr and sends at once what the socket takes of first;
+// both must stay unchanged until it is over. It reports whether it is over
+// already, with s.Out.Err, or s.Out.N bytes of first sent: the rest, s.Out.Buf(),
+// is the owner's to send.
+func (l *Loop) Connect(s *Socket, addr *sys.Sockaddr, first []byte) (done bool) {
 	op := &s.Out
 	mustBeIdle(op)
 	*op = Op{Kind: Connect}
+	op.setBuf(first)
 	return l.engine.connect(s, addr)
 }
 
