@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"github.com/cloudwego/netpoll"
 	"github.com/gobwas/ws"
 
 	"wsplice/bench/wire"
@@ -115,7 +116,7 @@ func (s *session) startFrame(data []byte) ([]byte, error) {
 	}
 	n := int(h.Length)
 	f.left = 0
-	payload, err := s.copyFrame(h, data[:n])
+	payload, err := copyFrame(s.out, h, data[:n])
 	ws.Cipher(payload, f.header.Mask, 0)
 	return data[n:], err
 }
@@ -166,15 +167,15 @@ func (s *session) onControl(body []byte) error {
 
 // writeFrame queues an unmasked header and a body of at most copyBytesMax.
 func (s *session) writeFrame(h ws.Header, body []byte) error {
-	_, err := s.copyFrame(h, body)
+	_, err := copyFrame(s.out, h, body)
 	return err
 }
 
 // copyFrame queues h and a copy of body, and returns the copy, which may be
 // changed until the next flush.
-func (s *session) copyFrame(h ws.Header, body []byte) ([]byte, error) {
+func copyFrame(out netpoll.Writer, h ws.Header, body []byte) ([]byte, error) {
 	size := ws.HeaderSize(h)
-	buf, err := s.out.Malloc(size + len(body))
+	buf, err := out.Malloc(size + len(body))
 	if err != nil {
 		return nil, err
 	}

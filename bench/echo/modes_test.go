@@ -85,6 +85,57 @@ func skipData(t testing.TB, r io.Reader, op ws.OpCode) {
 	}
 }
 
+// TestDuplexMovesBothWaysAtOnce has a client write and read at its leisure,
+// in turns: neither direction may wait for the other.
+func TestDuplexMovesBothWaysAtOnce(t *testing.T) {
+	c, r := mustOpen(t, mustStart(t, Options{Mode: Duplex, FrameBytes: 64 << 10}))
+	// More than any socket buffer holds, and nothing is read meanwhile.
+	if err := writeFragmented(c, make([]byte, 32<<20), 3); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		f, err := ws.ReadFrame(r)
+		if err != nil || f.Header != (ws.Header{Fin: true, OpCode: ws.OpBinary, Length: 64 << 10}) || !wire.IsPattern(f.Payload, 0) {
+			t.Fatalf("%+v, %v", f.Header, err)
+		}
+	}
+	if _, err := c.Write(masked(ws.OpPing, true, "still there")); err != nil {
+		t.Fatal(err)
+	}
+	skipData(t, r, ws.OpPong)
+	if _, err := c.Write(masked(ws.OpClose, true, "\x03\xe8")); err != nil {
+		t.Fatal(err)
+	}
+	skipData(t, r, ws.OpClose)
+	wantEnd(t, r)
+}
+
+func TestDuplexSendsExactlyTotalThenCloses(t *testing.T) {
+	c, r := mustOpen(t, mustStart(t, Options{Mode: Duplex, FrameBytes: 1000, TotalBytes: 5000}))
+	for range 5 {
+		if f, err := ws.ReadFrame(r); err != nil || f.Header.OpCode != ws.OpBinary || !wire.IsPattern(f.Payload, 0) {
+			t.Fatalf("%+v, %v", f.Header, err)
+		}
+	}
+	wantClose(t, r, ws.StatusNormalClosure)
+	_ = c.Close()
+}
+
+func TestDuplexStopsWhenClientGoes(t *testing.T) {
+	s := mustStart(t, Options{Mode: Duplex})
+	for range 20 {
+		c, r := mustOpen(t, s)
+		if _, err := io.CopyN(io.Discard, r, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.(*net.TCPConn).SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+	waitOpen(t, s, 0)
+}
+
 func TestSourceStopsWhenClientGoes(t *testing.T) {
 	s := mustStart(t, Options{Mode: Source})
 	c, r := mustOpen(t, s)
@@ -131,7 +182,7 @@ func TestFeedAllocatesNothing(t *testing.T) {
 }
 
 func TestParseMode(t *testing.T) {
-	for _, m := range []Mode{Echo, Sink, Source} {
+	for _, m := range []Mode{Echo, Sink, Source, Duplex} {
 		if got, err := ParseMode(m.String()); got != m || err != nil {
 			t.Errorf("ParseMode(%q) = %v, %v", m, got, err)
 		}

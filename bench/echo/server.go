@@ -19,9 +19,10 @@ const (
 	Echo   Mode = iota // sends every message back, fragments as they came
 	Sink               // reads and discards messages
 	Source             // sends binary messages, see Options
+	Duplex             // a Sink and a Source at once
 )
 
-var modeNames = [...]string{Echo: "echo", Sink: "sink", Source: "source"}
+var modeNames = [...]string{Echo: "echo", Sink: "sink", Source: "source", Duplex: "duplex"}
 
 // String returns the mode's name as ParseMode reads it.
 func (m Mode) String() string {
@@ -31,26 +32,26 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }
 
-// ParseMode returns the mode called echo, sink or source.
+// ParseMode returns the mode called echo, sink, source or duplex.
 func ParseMode(name string) (Mode, error) {
 	for m, n := range modeNames {
 		if n == name {
 			return Mode(m), nil
 		}
 	}
-	return 0, fmt.Errorf("echo: mode %q is none of echo, sink, source", name)
+	return 0, fmt.Errorf("echo: mode %q is none of echo, sink, source, duplex", name)
 }
 
 // Options say what a backend does. The zero value echoes.
 type Options struct {
 	Mode Mode
 
-	// FrameBytes is the payload of each frame a Source sends; 0 means 16 KiB,
-	// the most is 16 MiB. Each frame is one binary message that holds
-	// wire.Pattern from offset 0.
+	// FrameBytes is the payload of each frame a Source or Duplex sends; 0
+	// means 16 KiB, the most is 16 MiB. Each frame is one binary message that
+	// holds wire.Pattern from offset 0.
 	FrameBytes int
 
-	// TotalBytes is the payload after which a Source closes with 1000,
+	// TotalBytes is the payload after which a Source or Duplex closes with 1000,
 	// rounded up to whole frames; 0 means that it sends until the client
 	// closes.
 	TotalBytes int64

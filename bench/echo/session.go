@@ -38,6 +38,7 @@ type session struct {
 
 	// readingFrames
 	frames frameReader
+	duplex *duplexSource // of a Duplex, once the tunnel is open
 
 	// ending
 	lingerTimer *time.Timer
@@ -55,12 +56,18 @@ func onRequest(ctx context.Context, conn netpoll.Connection) error {
 	if err := s.take(); err != nil {
 		return conn.Close()
 	}
-	if opening && s.phase == readingFrames && s.options.Mode == Source {
+	if !opening || s.phase != readingFrames {
+		return nil
+	}
+	switch s.options.Mode {
+	case Source:
 		// The source runs inside the handler: only there does netpoll keep
 		// the connection's buffers from being freed under a writer.
 		if err := s.runSource(); err != nil {
 			return conn.Close()
 		}
+	case Duplex:
+		s.startDuplex()
 	}
 	return nil
 }
@@ -84,7 +91,10 @@ func (s *session) take() error {
 			return err
 		}
 	}
-	if s.phase == ending && s.lingerTimer == nil {
+	switch {
+	case s.duplex != nil:
+		s.duplex.leave(s.phase == ending)
+	case s.phase == ending && s.lingerTimer == nil:
 		s.startLinger()
 	}
 	return in.Release()

@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"github.com/cloudwego/netpoll"
 	"github.com/gobwas/ws"
 
 	"wsplice/bench/wire"
@@ -31,7 +32,7 @@ func (s *session) runSource() error {
 			return nil
 		}
 		for i := 0; i < perWrite && (total == 0 || sent < total); i++ {
-			if err := s.writeSourceFrame(frame); err != nil {
+			if err := writeSourceFrame(s.out, frame); err != nil {
 				return err
 			}
 			sent += int64(frame)
@@ -45,19 +46,19 @@ func (s *session) runSource() error {
 
 // writeSourceFrame queues one frame, flushing on the way where it is larger
 // than what one write may hold.
-func (s *session) writeSourceFrame(frame int) error {
+func writeSourceFrame(out netpoll.Writer, frame int) error {
 	h := ws.Header{Fin: true, OpCode: ws.OpBinary, Length: int64(frame)}
-	if err := s.writeFrame(h, nil); err != nil {
+	if _, err := copyFrame(out, h, nil); err != nil {
 		return err
 	}
 	for offset := 0; offset < frame; {
 		n := min(frame-offset, wire.PatternChunkMax)
-		if _, err := s.out.WriteBinary(wire.Pattern(int64(offset), n)); err != nil {
+		if _, err := out.WriteBinary(wire.Pattern(int64(offset), n)); err != nil {
 			return err
 		}
 		offset += n
 		if offset < frame {
-			if err := s.out.Flush(); err != nil {
+			if err := out.Flush(); err != nil {
 				return err
 			}
 		}

@@ -32,6 +32,9 @@ type frameReader struct {
 func (t *tunnel) feed(data []byte) error {
 	f := &t.frames
 	for len(data) > 0 {
+		if t.ended {
+			return errors.New("bytes behind a Close")
+		}
 		if !f.inFrame {
 			n, err := f.readHeader(data)
 			if err != nil || n == 0 {
@@ -90,9 +93,9 @@ func (t *tunnel) payload(piece []byte) error {
 	switch {
 	case f.header.OpCode.IsControl():
 		copy(f.control[f.done:], piece)
-	case t.run.config.Scenario == Echo:
+	case t.echoes():
 		return t.checkEcho(piece, f.messageBytes+f.done)
-	case t.run.config.Scenario == Down:
+	case t.does == Down || t.does == Both:
 		t.run.count(0, int64(len(piece)))
 		if f.frames%contentEvery == 1 && !wire.IsPattern(piece, f.done) {
 			return errors.New("bulk payload differs from what the source sends")
@@ -121,10 +124,10 @@ func (t *tunnel) onFrame() error {
 	}
 	size := f.messageBytes
 	f.messageBytes = 0
-	switch t.run.config.Scenario {
-	case Echo:
+	switch {
+	case t.echoes():
 		return t.onEcho(size)
-	case Down:
+	case t.does == Down || t.does == Both:
 		if size != int64(t.run.config.MessageBytes) {
 			return fmt.Errorf("bulk frame of %d bytes, want %d", size, t.run.config.MessageBytes)
 		}
@@ -133,14 +136,22 @@ func (t *tunnel) onFrame() error {
 	return nil
 }
 
-// onClose answers a Close, which only the end of a run expects.
+// echoes reports whether messages that come are answers to what was sent.
+func (t *tunnel) echoes() bool {
+	return t.does == Echo || t.does == Open || t.does == Churn || t.does == Storm
+}
+
+// onClose answers a Close, which only who has sent one expects.
 func (t *tunnel) onClose(body []byte) error {
-	if t.closeSent {
-		t.finish(nil)
+	t.ended = true
+	code, reason := ws.ParseCloseFrameData(body)
+	if t.closeSent.Load() {
+		if code != ws.StatusNormalClosure {
+			return fmt.Errorf("close with 1000 answered with %d %s", code, reason)
+		}
 		return nil
 	}
-	code, reason := ws.ParseCloseFrameData(body)
-	t.closeSent = true
+	t.closeSent.Store(true)
 	if err := t.sendControl(ws.OpClose, body); err != nil {
 		return err
 	}

@@ -1,75 +1,69 @@
 package load
 
 import (
-	"math"
-	"math/bits"
-	"sync/atomic"
+	"sync"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Buckets grow with the value: each power of two is cut into subBuckets, so a
-// value is known to 1/subBuckets of itself, 1.6%.
+// What a histogram tells apart. Shorter and longer values count as the ends
+// of the range.
 const (
-	subBucketBits = 6
-	subBuckets    = 1 << subBucketBits
-	histogramMax  = 1<<40 - 1 // ns, 18 minutes; longer values count as this
-	bucketCount   = (40 - subBucketBits + 1) * subBuckets
+	latencyMin    = 100 * time.Nanosecond
+	latencyMax    = 10 * time.Minute
+	latencyDigits = 3 // significant decimal digits: values are known to 0.1%
+
+	// latencyShards is how many histograms share the work of one, so that
+	// handlers on different cores seldom wait for one another.
+	latencyShards = 4
 )
 
 // A histogram counts durations, from any goroutine.
 type histogram struct {
-	counts [bucketCount]atomic.Uint32
-	maxNs  atomic.Int64
+	shards [latencyShards]shard
 }
 
-// record adds one value.
-func (h *histogram) record(d time.Duration) {
-	ns := min(max(int64(d), 0), histogramMax)
-	h.counts[bucketOf(ns)].Add(1)
-	for {
-		longest := h.maxNs.Load()
-		if ns <= longest || h.maxNs.CompareAndSwap(longest, ns) {
-			return
-		}
-	}
+type shard struct {
+	mu     sync.Mutex // protects values
+	values *hdrhistogram.Histogram
 }
 
-// bucketOf returns the index of the bucket that holds ns.
-func bucketOf(ns int64) int {
-	exponent := bits.Len64(uint64(ns)) - subBucketBits - 1
-	if exponent < 0 {
-		return int(ns)
+func newHistogram() *histogram {
+	h := &histogram{}
+	for i := range h.shards {
+		h.shards[i].values = newValues()
 	}
-	return exponent*subBuckets + int(ns>>exponent)
+	return h
 }
 
-// bucketTop returns the largest value of a bucket, in ns.
-func bucketTop(bucket int) int64 {
-	exponent := bucket/subBuckets - 1
-	if exponent < 0 {
-		return int64(bucket)
-	}
-	return (int64(bucket-exponent*subBuckets)+1)<<exponent - 1
+func newValues() *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(latencyMin), int64(latencyMax), latencyDigits)
 }
 
-// total returns how many values were recorded.
-func (h *histogram) total() int64 {
-	var n int64
-	for i := range h.counts {
-		n += int64(h.counts[i].Load())
-	}
-	return n
+// record adds one value. Those who record at the same time should have
+// different numbers.
+func (h *histogram) record(number uint32, d time.Duration) {
+	s := &h.shards[number%latencyShards]
+	ns := int64(min(max(d, 0), latencyMax))
+	s.mu.Lock()
+	_ = s.values.RecordValue(ns) // within the range
+	s.mu.Unlock()
 }
 
-// quantile returns the smallest duration that at least q (0 to 1) of the
-// values do not exceed, up to the width of a bucket.
-func (h *histogram) quantile(q float64) time.Duration {
-	rank := max(1, int64(math.Ceil(q*float64(h.total()))))
-	var seen int64
-	for i := range h.counts {
-		if seen += int64(h.counts[i].Load()); seen >= rank {
-			return time.Duration(min(bucketTop(i), h.maxNs.Load()))
-		}
+// latency returns the distribution of what was recorded, zero when nothing
+// was.
+func (h *histogram) latency() Latency {
+	all := newValues()
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.mu.Lock()
+		all.Merge(s.values)
+		s.mu.Unlock()
 	}
-	return 0
+	if all.TotalCount() == 0 {
+		return Latency{}
+	}
+	at := func(percent float64) time.Duration { return time.Duration(all.ValueAtPercentile(percent)) }
+	return Latency{P50: at(50), P99: at(99), P999: at(99.9), Max: time.Duration(all.Max())}
 }

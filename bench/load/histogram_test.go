@@ -3,48 +3,53 @@ package load
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
 
-func TestHistogramBucketsAreContiguous(t *testing.T) {
-	for b := 1; b < bucketCount; b++ {
-		if got := bucketOf(bucketTop(b - 1)); got != b-1 {
-			t.Fatalf("top of bucket %d is in bucket %d", b-1, got)
-		}
-		if got := bucketOf(bucketTop(b-1) + 1); got != b {
-			t.Fatalf("value after bucket %d is in bucket %d", b-1, got)
-		}
-	}
-	if got := bucketOf(histogramMax); got != bucketCount-1 {
-		t.Fatalf("the longest value is in bucket %d of %d", got, bucketCount)
-	}
-}
-
-func TestHistogramQuantilesWithinABucket(t *testing.T) {
-	var h histogram
+func TestHistogramQuantilesWithinPrecision(t *testing.T) {
+	h := newHistogram()
 	values := make([]time.Duration, 10_000)
 	for i := range values {
 		values[i] = time.Duration(rand.ExpFloat64() * float64(time.Millisecond))
-		h.record(values[i])
 	}
+	var recorders sync.WaitGroup
+	for i, part := range slices.Collect(slices.Chunk(values, 1000)) {
+		recorders.Go(func() {
+			for _, v := range part {
+				h.record(uint32(i), v)
+			}
+		})
+	}
+	recorders.Wait()
 	slices.Sort(values)
-	for _, q := range []float64{0.5, 0.99, 0.999, 1} {
+	got := h.latency()
+	for q, d := range map[float64]time.Duration{0.5: got.P50, 0.99: got.P99, 0.999: got.P999, 1: got.Max} {
 		want := values[int(q*float64(len(values)))-1]
-		if got := h.quantile(q); got < want || got > want+want/subBuckets+1 {
-			t.Errorf("quantile %v = %v, want %v to 1.6%% above", q, got, want)
+		if d < want-latencyMin || d > want+want/1000+latencyMin {
+			t.Errorf("quantile %v = %v, want %v to 0.1%% above", q, d, want)
 		}
-	}
-	if h.total() != int64(len(values)) {
-		t.Errorf("total %d", h.total())
 	}
 }
 
 func TestHistogramTakesAnyValue(t *testing.T) {
-	var h histogram
-	h.record(-time.Second)
-	h.record(24 * time.Hour)
-	if got := h.quantile(0.5); got != 0 {
-		t.Errorf("median of -1s and a day = %v, want 0", got)
+	h := newHistogram()
+	if got := h.latency(); got != (Latency{}) {
+		t.Errorf("latency of nothing = %+v, want zero", got)
+	}
+	h.record(0, -time.Second)
+	h.record(1, 24*time.Hour)
+	got := h.latency()
+	if got.P50 > latencyMin || got.Max < latencyMax || got.Max > latencyMax+latencyMax/1000 {
+		t.Errorf("latency of -1s and a day = %+v, want 0 and %v", got, latencyMax)
+	}
+}
+
+func BenchmarkHistogramRecord(b *testing.B) {
+	h := newHistogram()
+	b.ReportAllocs()
+	for b.Loop() {
+		h.record(3, 123456)
 	}
 }

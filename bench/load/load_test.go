@@ -2,10 +2,13 @@ package load
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,10 +32,23 @@ func mustBackend(t testing.TB, o echo.Options) *echo.Server {
 	return s
 }
 
+// mustRun measures for 150 ms, or for 3 s where a busy machine gets nothing
+// done in that.
 func mustRun(t testing.TB, s *echo.Server, c Config) *Result {
 	t.Helper()
 	c.Address = s.Addr().String()
 	c.Warmup, c.Window = 10*time.Millisecond, 150*time.Millisecond
+	res := runWithout(t, c)
+	if res.Messages == 0 {
+		c.Window = 3 * time.Second
+		res = runWithout(t, c)
+	}
+	return res
+}
+
+// runWithout runs and wants no error.
+func runWithout(t testing.TB, c Config) *Result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	res, err := Run(ctx, c)
@@ -77,6 +93,88 @@ func TestBulkBothWays(t *testing.T) {
 	}
 }
 
+func TestBothMovesBothWaysAtOnce(t *testing.T) {
+	for _, frame := range []int{4 << 10, 1 << 20} {
+		s := mustBackend(t, echo.Options{Mode: echo.Duplex, FrameBytes: frame})
+		r, err := newRun(Config{
+			Scenario: Both, Address: s.Addr().String(), Tunnels: 4, MessageBytes: frame,
+			Warmup: 10 * time.Millisecond, Window: 500 * time.Millisecond,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := r.runTunnels(t.Context())
+		if err != nil || res.Errors != 0 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		up := r.sent.Load()
+		if down := res.Bytes - up; up == 0 || down <= 0 || res.Messages < (up+down)/int64(frame)-8 {
+			t.Errorf("frames of %d: %d bytes up, %d down in %d messages", frame, up, down, res.Messages)
+		}
+	}
+}
+
+// TestBothAnswersPings has a backend that reads nothing but pongs until it
+// has one.
+func TestBothAnswersPings(t *testing.T) {
+	pong := make(chan struct{}, 1)
+	address := serveUpgraded(t, func(c net.Conn) {
+		ws.MustWriteFrame(c, ws.NewPingFrame([]byte("p")))
+		for {
+			f, err := ws.ReadFrame(c)
+			if err != nil {
+				return
+			}
+			if f.Header.OpCode == ws.OpPong {
+				pong <- struct{}{}
+				return
+			}
+		}
+	})
+	res, err := Run(t.Context(), Config{
+		Scenario: Both, Address: address, Tunnels: 1, MessageBytes: 1000, Window: 200 * time.Millisecond,
+	})
+	if err != nil || res.Errors != 0 || len(pong) != 1 {
+		t.Fatalf("%+v, %v, %d pongs", res, err, len(pong))
+	}
+}
+
+func TestIdlersAreHeldBeside(t *testing.T) {
+	for _, c := range []Config{
+		{Scenario: Echo, Tunnels: 5, MessageBytes: 16, Idlers: 100},
+		{Scenario: Open, Tunnels: 5, MessageBytes: 16, Idlers: 100, Rate: 1000},
+	} {
+		s := mustBackend(t, echo.Options{})
+		held := 0
+		c.OnOpen = func(open int, _ int64) { held = min(open, s.Open()) }
+		if res := mustRun(t, s, c); held != 105 || res.Messages == 0 || res.Idlers != 100 {
+			t.Errorf("%s: %d held, %+v", c.Scenario, held, res)
+		}
+	}
+}
+
+func TestIdlerThatEndsIsAnError(t *testing.T) {
+	var number atomic.Int32
+	address := serveUpgraded(t, func(c net.Conn) {
+		if number.Add(1) == 3 { // tunnels are opened one after the other
+			_ = c.Close()
+			return
+		}
+		for {
+			p, err := wsutil.ReadClientBinary(c)
+			if err != nil || wsutil.WriteServerBinary(c, p) != nil {
+				return
+			}
+		}
+	})
+	res, err := Run(t.Context(), Config{
+		Scenario: Echo, Address: address, Tunnels: 1, Idlers: 3, MessageBytes: 16, Window: 200 * time.Millisecond,
+	})
+	if err != nil || res.Errors != 1 {
+		t.Fatalf("%+v, %v, want one error", res, err)
+	}
+}
+
 func TestIdleHoldsUntilTold(t *testing.T) {
 	s := mustBackend(t, echo.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -97,33 +195,43 @@ func TestIdleHoldsUntilTold(t *testing.T) {
 	}
 }
 
-// serveOnce upgrades one connection and hands it to serve.
-func serveOnce(t *testing.T, serve func(net.Conn)) string {
+// serveEach listens, hands every connection to serve, in a goroutine of its
+// own, and closes it when serve is done with it. The test ends when all are.
+func serveEach(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
+	var conns sync.WaitGroup
 	t.Cleanup(func() {
 		_ = ln.Close()
-		<-done
+		conns.Wait()
 	})
-	go func() {
-		defer close(done)
-		c, err := ln.Accept()
-		if err != nil {
-			return
+	conns.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer func() { _ = c.Close() }()
+				serve(c)
+			})
 		}
-		defer func() { _ = c.Close() }()
-		if _, err := ws.Upgrade(c); err != nil {
-			t.Error(err)
-			return
-		}
-		serve(c)
-		_, _ = io.Copy(io.Discard, c)
-	}()
+	})
 	return ln.Addr().String()
+}
+
+// serveUpgraded is serveEach behind the handshake; what the client sends
+// after serve is discarded.
+func serveUpgraded(t testing.TB, serve func(net.Conn)) string {
+	return serveEach(t, func(c net.Conn) {
+		if _, err := ws.Upgrade(c); err == nil {
+			serve(c)
+			_, _ = io.Copy(io.Discard, c)
+		}
+	})
 }
 
 // TestWrongAnswersAreErrors has servers that do what a proxy must never do.
@@ -161,7 +269,7 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			res, err := Run(ctx, Config{
-				Scenario: Echo, Address: serveOnce(t, serve), Tunnels: 1, MessageBytes: 64,
+				Scenario: Echo, Address: serveUpgraded(t, serve), Tunnels: 1, MessageBytes: 64,
 				Warmup: 200 * time.Millisecond, Window: time.Millisecond,
 			})
 			if err != nil || res.Errors == 0 || !strings.Contains(strings.Join(res.ErrorTexts, "\n"), want) {
@@ -173,7 +281,7 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 
 func TestPingsAreAnswered(t *testing.T) {
 	got := make(chan ws.Frame, 1)
-	address := serveOnce(t, func(c net.Conn) {
+	address := serveUpgraded(t, func(c net.Conn) {
 		ws.MustWriteFrame(c, ws.NewPingFrame([]byte("there?")))
 		f, err := ws.ReadFrame(c)
 		if err != nil {
@@ -198,6 +306,54 @@ func TestPingsAreAnswered(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	for scenario, mode := range map[Scenario]echo.Mode{
+		Echo: echo.Echo, Open: echo.Echo, Down: echo.Source, Up: echo.Sink, Both: echo.Duplex, Churn: echo.Echo, Storm: echo.Echo,
+	} {
+		c := Config{
+			Scenario: scenario, Address: mustBackend(t, echo.Options{Mode: mode, FrameBytes: 5000}).Addr().String(),
+			Tunnels: 10, MessageBytes: 5000, Warmup: time.Minute, Window: time.Minute,
+		}
+		if scenario == Open {
+			c.Rate = 1000
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		began := time.Now()
+		_, err := Run(ctx, c)
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > settleTimeout {
+			t.Errorf("%s: %v after %v, want the context's error at once", scenario, err, took)
+		}
+		cancel()
+	}
+}
+
+func TestBadConfigurationsAreRefused(t *testing.T) {
+	good := Config{Scenario: Open, Address: "127.0.0.1:1", Tunnels: 1, MessageBytes: 1, Rate: 1}
+	for name, spoil := range map[string]func(*Config){
+		"no scenario":         func(c *Config) { c.Scenario = "gale" },
+		"no address":          func(c *Config) { c.Address = "" },
+		"no port":             func(c *Config) { c.Address = "127.0.0.1:1,127.0.0.1" },
+		"no tunnels":          func(c *Config) { c.Tunnels = 0 },
+		"no bytes":            func(c *Config) { c.MessageBytes = 0 },
+		"no rate":             func(c *Config) { c.Rate = 0 },
+		"rate too high":       func(c *Config) { c.Rate = rateMax + 1 },
+		"rate of echo":        func(c *Config) { c.Scenario = Echo },
+		"too many idlers":     func(c *Config) { c.Idlers = tunnelsMax + 1 },
+		"idlers beside churn": func(c *Config) { c.Scenario, c.Rate, c.Idlers = Churn, 0, 1 },
+		"too many sources":    func(c *Config) { c.Sources = sourcesMax + 1 },
+		"sources of IPv6":     func(c *Config) { c.Address, c.Sources = "[::1]:1", 1 },
+	} {
+		c := good
+		spoil(&c)
+		if _, err := newRun(c); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := newRun(good); err != nil {
 		t.Error(err)
 	}
 }

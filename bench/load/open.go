@@ -1,31 +1,27 @@
 package load
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"net/url"
 	"sync"
-	"time"
 
 	"github.com/cloudwego/netpoll"
-	"github.com/gobwas/ws"
 )
 
-// openAll opens the configured number of tunnels, dialsMax at a time, and
-// returns those that opened; the others are counted as problems.
-func (r *run) openAll(ctx context.Context) []*tunnel {
+// openAll opens that many tunnels, dialsMax at a time, and returns those that
+// opened; the others are counted as problems.
+func (r *run) openAll(ctx context.Context, count int, does Scenario) []*tunnel {
 	var (
 		mu      sync.Mutex
 		tunnels []*tunnel
 		workers sync.WaitGroup
 		ids     = make(chan int)
 	)
-	for range min(dialsMax, r.config.Tunnels) {
+	for range min(dialsMax, count) {
 		workers.Go(func() {
+			var l leash
 			for id := range ids {
-				t, err := r.open(id)
+				t, err := r.open(id, does, &l)
 				if err != nil {
 					r.problems.add(fmt.Errorf("open: %w", err))
 					continue
@@ -36,7 +32,7 @@ func (r *run) openAll(ctx context.Context) []*tunnel {
 			}
 		})
 	}
-	for id := range r.config.Tunnels {
+	for id := range count {
 		if ctx.Err() != nil {
 			break
 		}
@@ -47,47 +43,36 @@ func (r *run) openAll(ctx context.Context) []*tunnel {
 	return tunnels
 }
 
-// open dials and upgrades one connection. It has no handler yet, so netpoll
-// neither calls it nor frees its buffers.
-func (r *run) open(id int) (*tunnel, error) {
-	conn, err := netpoll.DialConnection("tcp", r.config.Address, openTimeout)
+// open connects and upgrades one tunnel, within openTimeout.
+func (r *run) open(id int, does Scenario, l *leash) (*tunnel, error) {
+	conn, to, err := r.connect()
 	if err != nil {
 		return nil, err
 	}
-	early, err := shakeHands(conn, r.config.Address)
+	l.hold(descriptor(conn), openTimeout)
+	early, err := shakeHands(conn, to.host)
+	if l.release() {
+		err = fmt.Errorf("no tunnel within %v", openTimeout)
+	}
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	return newTunnel(r, id, conn, early), nil
+	return newTunnel(r, id, does, conn, early), nil
 }
 
-// shakeHands upgrades conn and returns the bytes that came behind the
-// response.
-func shakeHands(conn netpoll.Connection, host string) (early []byte, err error) {
-	if err := conn.SetReadDeadline(time.Now().Add(openTimeout)); err != nil {
-		return nil, err
-	}
-	dialer := ws.Dialer{ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10}
-	buffered, _, err := dialer.Upgrade(conn, &url.URL{Scheme: "ws", Host: host, Path: "/"})
+// connect dials and hands the socket to netpoll.
+func (r *run) connect() (netpoll.Connection, *remote, error) {
+	fd, to, err := r.dialer.dial()
 	if err != nil {
-		return nil, fmt.Errorf("upgrade: %w", err)
+		return nil, nil, err
 	}
-	if buffered != nil {
-		early, err = takeBuffered(buffered)
-		if err != nil {
-			return nil, err
-		}
-	}
-	return early, conn.SetReadDeadline(time.Time{})
+	conn, err := netpoll.NewFDConnection(fd)
+	return conn, to, err
 }
 
-func takeBuffered(b *bufio.Reader) ([]byte, error) {
-	early := make([]byte, b.Buffered())
-	_, err := io.ReadFull(b, early)
-	ws.PutReader(b)
-	return early, err
-}
+// descriptor returns the socket of a connection, which stays netpoll's.
+func descriptor(conn netpoll.Connection) int { return conn.(netpoll.Conn).Fd() }
 
 func closeAll(tunnels []*tunnel) {
 	for _, t := range tunnels {

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -10,49 +11,6 @@ import (
 
 	"wsplice/bench/procstat"
 )
-
-// A Scenario says what the tunnels do.
-type Scenario string
-
-// The scenarios.
-const (
-	Echo Scenario = "echo" // one message at a time per tunnel, sent again when it is back
-	Down Scenario = "down" // reads what a source backend sends
-	Up   Scenario = "up"   // sends frames to a sink backend without pause
-	Idle Scenario = "idle" // opens tunnels and holds them until the context ends
-)
-
-// Config describes a run.
-type Config struct {
-	Scenario     Scenario
-	Address      string        // host:port of the proxy or backend
-	Tunnels      int           // 1 to 60,000
-	MessageBytes int           // payload of a message or frame, 1 B to 16 MiB; ignored when idle
-	Warmup       time.Duration // between opening and the window
-	Window       time.Duration // what is measured
-
-	// Watch names processes whose CPU time is read at both ends of the
-	// window.
-	Watch map[string][]int
-
-	// OnOpen, if set, is called once when all tunnels are open or failed.
-	OnOpen func(open int, errors int64)
-}
-
-func (c *Config) check() error {
-	switch c.Scenario {
-	case Echo, Down, Up, Idle:
-	default:
-		return fmt.Errorf("load: scenario %q is none of echo, down, up, idle", c.Scenario)
-	}
-	if c.Tunnels < 1 || c.Tunnels > tunnelsMax {
-		return fmt.Errorf("load: %d tunnels, must be 1 to %d", c.Tunnels, tunnelsMax)
-	}
-	if c.Scenario != Idle && (c.MessageBytes < 1 || c.MessageBytes > messageBytesMax) {
-		return fmt.Errorf("load: messages of %d bytes, must be 1 to %d", c.MessageBytes, messageBytesMax)
-	}
-	return nil
-}
 
 // stage is where a run stands; it only moves forward.
 type stage int32
@@ -65,17 +23,65 @@ const (
 
 // A run is what all tunnels of one run share.
 type run struct {
-	config    Config
-	stage     atomic.Int32
-	messages  atomic.Int64
-	bytes     atomic.Int64
-	latencies histogram
-	busy      sync.WaitGroup // tunnels with something under way
-	problems  problems
-	upFrames  [][]byte // what bulk senders send, read only
+	config Config
+	dialer *dialer
+	stage  atomic.Int32
+	epoch  time.Time // what the times of a window are counted from
+
+	// The window's ends, in ns since epoch. Written by measure.
+	windowBegin, windowEnd atomic.Int64
+
+	messages    atomic.Int64
+	bytes       atomic.Int64
+	sent        atomic.Int64 // of bytes, those that went up
+	connections atomic.Int64
+	late        atomic.Int64
+	latencies   *histogram
+	upgrades    *histogram
+
+	measured chan struct{}  // closed when the window has been sampled
+	busy     sync.WaitGroup // tunnels with something under way
+	left     atomic.Int64   // how many those are
+	problems problems
+	upFrames [][]byte // what bulk senders send, read only
+	pacer    *pacer   // of Open
+}
+
+func newRun(c Config) (*run, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	d, err := newDialer(c.Address, c.Sources)
+	if err != nil {
+		return nil, err
+	}
+	if c.patience == 0 {
+		c.patience = cycleTimeout
+	}
+	r := &run{
+		config: c, dialer: d, epoch: time.Now(), measured: make(chan struct{}),
+		latencies: newHistogram(), upgrades: newHistogram(),
+	}
+	r.windowBegin.Store(math.MaxInt64)
+	r.windowEnd.Store(math.MaxInt64)
+	if c.Scenario == Up || c.Scenario == Both {
+		r.upFrames = maskedFrames(c.MessageBytes)
+	}
+	return r, nil
 }
 
 func (r *run) in(s stage) bool { return stage(r.stage.Load()) == s }
+
+// begin and end bracket what settle waits for.
+func (r *run) begin() {
+	r.left.Add(1)
+	r.busy.Add(1)
+}
+
+func (r *run) end() {
+	r.left.Add(-1)
+	r.busy.Done()
+}
 
 // count adds one message or frame of n bytes when the window is open.
 func (r *run) count(messages, bytes int64) {
@@ -85,47 +91,82 @@ func (r *run) count(messages, bytes int64) {
 	}
 }
 
+// inWindow reports whether a moment, given since epoch, lies in the window,
+// as far as that is known by now.
+func (r *run) inWindow(at time.Duration) bool {
+	return int64(at) >= r.windowBegin.Load() && int64(at) < r.windowEnd.Load()
+}
+
 // Run opens the tunnels, drives them and returns what happened. Errors of
 // single tunnels are counted in the result; Run itself fails when the
 // configuration is wrong, when no tunnel opened, when ctx ended before the
 // window did, or when a watched process is gone.
 func Run(ctx context.Context, c Config) (*Result, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	r := &run{config: c}
-	if c.Scenario == Up {
-		r.upFrames = maskedFrames(c.MessageBytes)
-	}
-	tunnels := r.openAll(ctx)
-	defer closeAll(tunnels)
-	if len(tunnels) == 0 {
-		return nil, fmt.Errorf("load: no tunnel opened: %v", r.problems.list())
-	}
-	for _, t := range tunnels {
-		r.busy.Add(1)
-		t.start()
-	}
-	if c.OnOpen != nil {
-		c.OnOpen(len(tunnels), r.problems.count())
-	}
-	if c.Scenario == Idle {
-		<-ctx.Done()
-		r.stage.Store(int32(stopping))
-		return r.result(0), nil
-	}
-	res, err := r.measure(ctx)
-	r.stage.Store(int32(stopping))
-	r.settle(tunnels)
+	r, err := newRun(c)
 	if err != nil {
 		return nil, err
 	}
-	res.Errors, res.ErrorTexts = r.problems.count(), r.problems.list()
-	return res, nil
+	switch c.Scenario {
+	case Churn:
+		return r.runChurn(ctx)
+	case Storm:
+		return r.runStorm(ctx)
+	}
+	return r.runTunnels(ctx)
 }
 
-// measure waits for the warm-up, opens the window, and closes it.
-func (r *run) measure(ctx context.Context) (*Result, error) {
+// runTunnels is for the scenarios whose tunnels stay.
+func (r *run) runTunnels(ctx context.Context) (*Result, error) {
+	tunnels, idlers := r.openAll(ctx, r.config.Tunnels, r.config.Scenario), r.openAll(ctx, r.config.Idlers, Idle)
+	defer closeAll(tunnels)
+	defer closeAll(idlers)
+	if len(tunnels) == 0 {
+		return nil, fmt.Errorf("load: no tunnel opened: %v", r.problems.list())
+	}
+	if r.config.Scenario == Open {
+		r.pacer = newPacer(r, tunnels)
+	}
+	for _, list := range [][]*tunnel{tunnels, idlers} {
+		for _, t := range list {
+			r.begin()
+			t.start()
+		}
+	}
+	if r.pacer != nil {
+		r.begin()
+		go r.pacer.run()
+	}
+	if r.config.OnOpen != nil {
+		r.config.OnOpen(len(tunnels)+len(idlers), r.problems.count())
+	}
+	if r.config.Scenario == Idle {
+		<-ctx.Done()
+		r.stage.Store(int32(stopping))
+		return r.result(), nil
+	}
+	spent, err := r.measure(ctx)
+	for _, t := range idlers {
+		t.finish(nil)
+	}
+	r.settle()
+	if err != nil {
+		return nil, err
+	}
+	return r.resultWith(spent), nil
+}
+
+// spending is what a window took.
+type spending struct {
+	window  time.Duration
+	cpu     map[string]procstat.CPU
+	machine time.Duration
+}
+
+// measure waits for the warm-up, opens the window, closes it, and stops the
+// run, whatever happens.
+func (r *run) measure(ctx context.Context) (*spending, error) {
+	defer close(r.measured)
+	defer r.stage.Store(int32(stopping))
 	if err := wait(ctx, r.config.Warmup); err != nil {
 		return nil, err
 	}
@@ -133,38 +174,45 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	begin := time.Now()
+	begin := time.Since(r.epoch)
+	r.windowBegin.Store(int64(begin))
 	r.stage.Store(int32(measuring))
 	if err := wait(ctx, r.config.Window); err != nil {
 		return nil, err
 	}
 	r.stage.Store(int32(stopping))
-	window := time.Since(begin)
-	after, err := r.sample()
-	if err != nil {
-		return nil, err
-	}
-	res := r.result(window)
-	res.Machine = after.machine - before.machine
-	for label := range after.cpu {
-		res.CPU[label] = after.cpu[label].Sub(before.cpu[label])
-	}
-	return res, nil
+	end := time.Since(r.epoch)
+	r.windowEnd.Store(int64(end))
+	return r.spentSince(before, end-begin)
 }
 
-func (r *run) result(window time.Duration) *Result {
-	return &Result{
+func (r *run) result() *Result {
+	res := &Result{
 		Scenario:     r.config.Scenario,
 		Tunnels:      r.config.Tunnels,
 		MessageBytes: r.config.MessageBytes,
-		Window:       window,
+		Rate:         r.config.Rate,
+		Idlers:       r.config.Idlers,
 		Messages:     r.messages.Load(),
 		Bytes:        r.bytes.Load(),
+		Connections:  r.connections.Load(),
 		Latency:      r.latencies.latency(),
+		Upgrade:      r.upgrades.latency(),
+		Late:         r.late.Load(),
 		Errors:       r.problems.count(),
 		ErrorTexts:   r.problems.list(),
 		CPU:          map[string]procstat.CPU{},
 	}
+	if r.pacer != nil {
+		res.Pacer, res.PacerMisses = r.pacer.lateness.latency(), r.pacer.misses.Load()
+	}
+	return res
+}
+
+func (r *run) resultWith(s *spending) *Result {
+	res := r.result()
+	res.Window, res.CPU, res.Machine = s.window, s.cpu, s.machine
+	return res
 }
 
 // A sample is the CPU time of the watched processes at one moment.
@@ -190,9 +238,22 @@ func (r *run) sample() (sample, error) {
 	return s, err
 }
 
+// spentSince samples again and returns the difference.
+func (r *run) spentSince(before sample, window time.Duration) (*spending, error) {
+	after, err := r.sample()
+	if err != nil {
+		return nil, err
+	}
+	s := &spending{window: window, cpu: map[string]procstat.CPU{}, machine: after.machine - before.machine}
+	for label := range after.cpu {
+		s.cpu[label] = after.cpu[label].Sub(before.cpu[label])
+	}
+	return s, nil
+}
+
 // settle waits until no tunnel has anything under way; those that are not
 // done in time are counted.
-func (r *run) settle(tunnels []*tunnel) {
+func (r *run) settle() {
 	done := make(chan struct{})
 	go func() {
 		r.busy.Wait()
@@ -201,13 +262,7 @@ func (r *run) settle(tunnels []*tunnel) {
 	select {
 	case <-done:
 	case <-time.After(settleTimeout):
-		left := 0
-		for _, t := range tunnels {
-			if !t.finished.Load() {
-				left++
-			}
-		}
-		r.problems.add(fmt.Errorf("%d tunnels did not finish within %v", left, settleTimeout))
+		r.problems.add(fmt.Errorf("%d tunnels did not finish within %v", r.left.Load(), settleTimeout))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,26 +27,35 @@ const copyBytesMax = 64 << 10
 type tunnel struct {
 	run   *run
 	id    uint32
+	does  Scenario // Idle for an idler of another scenario
 	conn  netpoll.Connection
-	out   netpoll.Writer
 	early []byte // came with the response; fed first
 
-	frames frameReader
-	masks  *rand.PCG
-
-	// Echo. waiting is true from a message's sending until its echo is whole.
-	waiting  bool
-	sequence uint32
+	// Reading, by the handler or the one goroutine that has the tunnel.
+	frames   frameReader
+	answered uint32 // the number of the last message whose echo is whole
 	sentAt   time.Time
+	ended    bool // the peer's Close is here
+
+	// Sending. Of Up and Both, out is the sender's alone, which also sends
+	// what others leave in answers; of the rest, mu protects it.
+	mu        sync.Mutex // protects what follows
+	out       netpoll.Writer
+	masks     *rand.PCG
+	sequence  atomic.Uint32 // of the last message sent, from 1; written under mu
+	due       uint32        // Open: of the last message whose time has come
+	confirmed uint32        // Open: answered, for the pacer to see
+	answers   []byte        // Up, Both: control frames to send
 
 	// Ending. finished is set once, when the tunnel has nothing under way.
 	finished  atomic.Bool
-	closeSent bool
+	closeSent atomic.Bool
+	sender    chan struct{} // Up, Both: closed when the sender is gone
 }
 
-func newTunnel(r *run, id int, conn netpoll.Connection, early []byte) *tunnel {
+func newTunnel(r *run, id int, does Scenario, conn netpoll.Connection, early []byte) *tunnel {
 	return &tunnel{
-		run: r, id: uint32(id), conn: conn, out: conn.Writer(), early: early,
+		run: r, id: uint32(id), does: does, conn: conn, out: conn.Writer(), early: early,
 		masks: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
 }
@@ -58,17 +68,22 @@ func (t *tunnel) start() {
 		t.finish(errEnded)
 		return nil
 	})
-	if t.run.config.Scenario == Up {
-		go t.sendBulk()
-		return
+	sends := t.does == Up || t.does == Both
+	if sends {
+		t.startSender()
+	}
+	if t.does == Up {
+		return // the sender also reads
 	}
 	// What happens before SetOnRequest has no handler beside it.
 	err := t.feed(t.early)
-	if err == nil && t.run.config.Scenario == Echo {
-		err = t.sendEcho()
+	if err == nil && t.does == Echo {
+		t.sentAt = time.Now()
+		err = t.sendMessage()
 	}
 	if err != nil {
 		t.finish(err)
+		_ = t.conn.Close()
 		return
 	}
 	_ = t.conn.SetOnRequest(t.onRequest)
@@ -86,7 +101,7 @@ func (t *tunnel) finish(err error) {
 	if err != nil && !t.run.in(stopping) {
 		t.run.problems.add(err)
 	}
-	t.run.busy.Done()
+	t.run.end()
 }
 
 // onRequest is the netpoll handler.
@@ -111,7 +126,7 @@ func (t *tunnel) take() error {
 	if err := in.Release(); err != nil {
 		return err
 	}
-	if t.run.config.Scenario == Down && t.run.in(stopping) && !t.closeSent {
+	if t.does == Down && t.run.in(stopping) && !t.closeSent.Load() {
 		if err := t.sendClose(); err != nil {
 			return err
 		}
@@ -120,14 +135,18 @@ func (t *tunnel) take() error {
 	return nil
 }
 
-// sendEcho sends the next echo message.
-func (t *tunnel) sendEcho() error {
+// sendMessage sends the next echo message.
+func (t *tunnel) sendMessage() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sendMessageLocked()
+}
+
+func (t *tunnel) sendMessageLocked() error {
 	size := t.run.config.MessageBytes
 	h := ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true, Length: int64(size), Mask: t.mask()}
-	t.waiting = true
-	t.sequence++
-	t.sentAt = time.Now()
-	stamp := t.stamp()
+	sequence := t.sequence.Add(1)
+	stamp := t.stamp(sequence)
 	head := ws.HeaderSize(h)
 	for offset := 0; offset < size; {
 		n := min(size-offset, copyBytesMax)
@@ -152,16 +171,26 @@ func (t *tunnel) sendEcho() error {
 
 // onEcho is called when a whole message has come back.
 func (t *tunnel) onEcho(size int64) error {
-	t.waiting = false
 	if size != int64(t.run.config.MessageBytes) {
 		return fmt.Errorf("echo of %d bytes, want %d", size, t.run.config.MessageBytes)
 	}
+	switch t.does {
+	case Open:
+		return t.onOpenEcho(size)
+	case Echo:
+	default: // whoever waits for it counts it
+		t.answered++
+		return nil
+	}
+	t.answered++
+	now := time.Now()
 	if t.run.in(measuring) {
-		t.run.latencies.record(time.Since(t.sentAt))
+		t.run.latencies.record(t.id, now.Sub(t.sentAt))
 		t.run.count(1, size)
 	}
 	if !t.run.in(stopping) {
-		return t.sendEcho()
+		t.sentAt = now
+		return t.sendMessage()
 	}
 	err := t.sendClose()
 	t.finish(err)
@@ -170,10 +199,11 @@ func (t *tunnel) onEcho(size int64) error {
 
 // checkEcho compares a piece of an echo at offset with what was sent.
 func (t *tunnel) checkEcho(piece []byte, offset int64) error {
-	if !t.waiting {
+	number := t.answered + 1
+	if t.sequence.Load() == t.answered {
 		return errors.New("message that answers nothing")
 	}
-	stamp := t.stamp()
+	stamp := t.stamp(number)
 	for len(piece) > 0 && offset < stampBytes {
 		if piece[0] != stamp[offset] {
 			return errors.New("echo belongs to another message")
@@ -181,15 +211,15 @@ func (t *tunnel) checkEcho(piece []byte, offset int64) error {
 		piece = piece[1:]
 		offset++
 	}
-	if t.sequence%contentEvery == 1 && !wire.IsPattern(piece, offset) {
+	if number%contentEvery == 1 && !wire.IsPattern(piece, offset) {
 		return errors.New("echo differs from what was sent")
 	}
 	return nil
 }
 
-func (t *tunnel) stamp() (s [stampBytes]byte) {
+func (t *tunnel) stamp(number uint32) (s [stampBytes]byte) {
 	binary.BigEndian.PutUint32(s[:], t.id)
-	binary.BigEndian.PutUint32(s[4:], t.sequence)
+	binary.BigEndian.PutUint32(s[4:], number)
 	return s
 }
 
@@ -198,22 +228,42 @@ func (t *tunnel) mask() (m [4]byte) {
 	return m
 }
 
-// sendControl sends one masked control frame.
+// sendControl sends one masked control frame, or leaves it to the sender.
 func (t *tunnel) sendControl(op ws.OpCode, body []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sendControlLocked(op, body)
+}
+
+func (t *tunnel) sendControlLocked(op ws.OpCode, body []byte) error {
 	h := ws.Header{Fin: true, OpCode: op, Masked: true, Length: int64(len(body)), Mask: t.mask()}
-	size := ws.HeaderSize(h)
-	buf, err := t.out.Malloc(size + len(body))
+	var frame [ws.MaxHeaderSize + ws.MaxControlFramePayloadSize]byte
+	head := wire.PutHeader(frame[:], &h)
+	n := head + copy(frame[head:], body)
+	ws.Cipher(frame[head:n], h.Mask, 0)
+	if t.does == Up || t.does == Both {
+		t.answers = append(t.answers, frame[:n]...)
+		return nil
+	}
+	buf, err := t.out.Malloc(n)
 	if err != nil {
 		return err
 	}
-	wire.PutHeader(buf, &h)
-	copy(buf[size:], body)
-	ws.Cipher(buf[size:], h.Mask, 0)
+	copy(buf, frame[:n])
 	return t.out.Flush()
 }
 
 // sendClose says goodbye with 1000.
 func (t *tunnel) sendClose() error {
-	t.closeSent = true
-	return t.sendControl(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sendCloseLocked()
+}
+
+// goodbye is the body of the Close that ends a tunnel.
+var goodbye = ws.NewCloseFrameBody(ws.StatusNormalClosure, "")
+
+func (t *tunnel) sendCloseLocked() error {
+	t.closeSent.Store(true)
+	return t.sendControlLocked(ws.OpClose, goodbye)
 }

@@ -69,20 +69,38 @@ func Of(pids ...int) (CPU, error) {
 	return sum, nil
 }
 
-// Machine returns the time all CPUs together have been busy since the start
-// of the machine, in ticks of 10 ms.
+// started is what Machine counts from.
+var started = time.Now()
+
+// Machine returns the time all CPUs together have been busy since some moment
+// that this process keeps; only differences mean anything. They are known to
+// 10 ms.
+//
+// It is what is left of the time that passed when idle time, which the kernel
+// measures, is taken away. The busy time in /proc/stat is sampled at ticks
+// instead: of work in bursts shorter than a tick, paced by timers that expire
+// at ticks too, it has been seen to miss half.
 func Machine() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
+	passed := time.Since(started)
 	if err != nil {
 		return 0, fmt.Errorf("procstat: read machine: %w", err)
 	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	f := strings.Fields(line)
-	if len(f) < 8 || f[0] != "cpu" {
-		return 0, fmt.Errorf("procstat: read machine: unexpected %q", line)
+	total, rest, _ := strings.Cut(string(b), "\n")
+	f := strings.Fields(total)
+	if len(f) < 9 || f[0] != "cpu" {
+		return 0, fmt.Errorf("procstat: read machine: unexpected %q", total)
 	}
-	// user nice system (idle iowait) irq softirq; see proc_stat(5)
-	return ticks(f[1]) + ticks(f[2]) + ticks(f[3]) + ticks(f[6]) + ticks(f[7]), nil
+	cpus := 0
+	for line := range strings.Lines(rest) {
+		if !strings.HasPrefix(line, "cpu") {
+			break
+		}
+		cpus++
+	}
+	// user nice system idle iowait irq softirq steal; see proc_stat(5). What
+	// the host stole was not ours to use.
+	return time.Duration(cpus)*passed - ticks(f[4]) - ticks(f[5]) - ticks(f[8]), nil
 }
 
 // Tree returns pid and all its descendants.

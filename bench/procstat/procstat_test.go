@@ -3,6 +3,7 @@ package procstat
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -38,6 +39,25 @@ func TestBothClocksCountTheSameWork(t *testing.T) {
 	}
 	if after-machine < 50*time.Millisecond {
 		t.Errorf("machine counted %v while this process used 100 ms", after-machine)
+	}
+}
+
+// TestMachineIsWithinItsCPUs holds what Machine says of a stretch of time
+// against the most that there is to use.
+func TestMachineIsWithinItsCPUs(t *testing.T) {
+	begin := time.Now()
+	before, err := Machine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	burn(t, 200*time.Millisecond)
+	after, err := Machine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := time.Since(begin)
+	if busy := after - before; busy < 150*time.Millisecond || busy > time.Duration(runtime.NumCPU())*passed+4*tick {
+		t.Errorf("busy for %v in %v of %d CPUs with 200 ms of work", busy, passed, runtime.NumCPU())
 	}
 }
 

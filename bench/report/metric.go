@@ -10,50 +10,88 @@ import (
 // A metric is one figure of a sample; ok is false where the sample has none.
 type metric struct {
 	title string
-	value func(*Sample) (v float64, ok bool)
+	value func(*Results, *Sample) (v float64, ok bool)
 }
 
 // A Spread is the median of some values between their extremes.
 type Spread struct{ Median, Min, Max float64 }
 
-// spreadOf returns the spread of values, of which there is at least one.
-func spreadOf(values []float64) Spread {
-	s := slices.Sorted(slices.Values(values))
-	mid := len(s) / 2
-	median := s[mid]
-	if len(s)%2 == 0 {
-		median = (s[mid-1] + s[mid]) / 2
+// spreadOf returns the spread of values; ok is false where there are none.
+func spreadOf(values []float64) (s Spread, ok bool) {
+	if len(values) == 0 {
+		return Spread{}, false
 	}
-	return Spread{Median: median, Min: s[0], Max: s[len(s)-1]}
+	sorted := slices.Sorted(slices.Values(values))
+	mid := len(sorted) / 2
+	median := sorted[mid]
+	if len(sorted)%2 == 0 {
+		median = (sorted[mid-1] + sorted[mid]) / 2
+	}
+	return Spread{Median: median, Min: sorted[0], Max: sorted[len(sorted)-1]}, true
 }
 
-// units returns how much work a loaded sample did: round trips of an echo,
-// gigabytes (10^9) of bulk.
+// A kind is how the work of a load is counted.
+type kind int
+
+const (
+	roundTrips kind = iota
+	gigabytes       // 10^9 bytes of payload
+	connections
+)
+
+func kindOf(s *Sample) kind {
+	switch s.Load.Scenario {
+	case load.Down, load.Up, load.Both:
+		return gigabytes
+	case load.Churn, load.Storm:
+		return connections
+	default:
+		return roundTrips
+	}
+}
+
+// cpuUnit names CPU time over work.
+func (k kind) cpuUnit() string {
+	return [...]string{"µs/round trip", "s/GB", "µs/connection"}[k]
+}
+
+// speedUnit names work over time.
+func (k kind) speedUnit() string {
+	return [...]string{"round trips/s", "GB/s", "connections/s"}[k]
+}
+
+// units returns how much work a loaded sample did.
 func units(s *Sample) float64 {
 	if s.Load == nil {
 		return 0
 	}
-	if s.Load.Scenario == load.Echo {
+	switch kindOf(s) {
+	case gigabytes:
+		return float64(s.Load.Bytes) / 1e9
+	case connections:
+		return float64(s.Load.Connections)
+	default:
 		return float64(s.Load.Messages)
 	}
-	return float64(s.Load.Bytes) / 1e9
 }
 
-// perUnit returns a metric of CPU time over work: microseconds per round trip
-// or seconds per gigabyte.
+// perUnit returns a metric of CPU time over work: seconds per gigabyte, or
+// microseconds per round trip or connection.
 func perUnit(title string, cpu func(*load.Result) (time.Duration, bool)) metric {
-	return metric{title, func(s *Sample) (float64, bool) {
+	return metric{title, func(_ *Results, s *Sample) (float64, bool) {
 		work := units(s)
 		if work == 0 {
 			return 0, false
 		}
 		d, ok := cpu(s.Load)
-		if s.Load.Scenario == load.Echo {
-			return float64(d.Nanoseconds()) / 1e3 / work, ok
+		if kindOf(s) == gigabytes {
+			return d.Seconds() / work, ok
 		}
-		return d.Seconds() / work, ok
+		return micros(d) / work, ok
 	}}
 }
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 var (
 	proxyCPU = perUnit("proxy CPU", func(r *load.Result) (time.Duration, bool) {
@@ -70,60 +108,67 @@ var (
 	machineCPU = perUnit("whole machine", func(r *load.Result) (time.Duration, bool) {
 		return r.Machine, true
 	})
-	throughput = metric{"throughput", func(s *Sample) (float64, bool) {
+	throughput = metric{"throughput", func(_ *Results, s *Sample) (float64, bool) {
 		work := units(s)
 		return work / max(1e-9, windowSeconds(s)), work > 0
 	}}
-	p50  = latency("p50", func(l load.Latency) time.Duration { return l.P50 })
-	p99  = latency("p99", func(l load.Latency) time.Duration { return l.P99 })
-	p999 = latency("p99.9", func(l load.Latency) time.Duration { return l.P999 })
 
-	perTunnel = metric{"bytes per tunnel", func(s *Sample) (float64, bool) {
-		if s.Idle == nil {
+	p50  = latency("p50", func(l *load.Result) time.Duration { return l.Latency.P50 })
+	p99  = latency("p99", func(l *load.Result) time.Duration { return l.Latency.P99 })
+	p999 = latency("p99.9", func(l *load.Result) time.Duration { return l.Latency.P999 })
+
+	// late is the part of an open loop's messages that had to wait for
+	// earlier ones of their tunnel.
+	late = metric{"late", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Load == nil || s.Load.Scenario != load.Open {
+			return 0, false
+		}
+		return 100 * float64(s.Load.Late) / max(1, float64(s.Load.Messages)), true
+	}}
+	// pacer is the load generator's own part of an open loop's latency.
+	pacer = metric{"of it the pacer's, p99", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Load == nil || s.Load.Scenario != load.Open {
+			return 0, false
+		}
+		return micros(s.Load.Pacer.P99), true
+	}}
+	// upgrade is from connecting to the 101.
+	upgrade = metric{"upgrade p50", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Load == nil || kindOf(s) != connections {
+			return 0, false
+		}
+		return micros(s.Load.Upgrade.P50), true
+	}}
+	recovery = metric{"recovery", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Load == nil || s.Load.Scenario != load.Storm {
+			return 0, false
+		}
+		return micros(s.Load.Recovery) / 1e3, true
+	}}
+
+	perTunnel = metric{"user space per tunnel", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Idle == nil || s.Proxy == Direct {
 			return 0, false
 		}
 		return s.Idle.PerTunnel(), true
 	}}
-	zeroBytes = metric{"at zero tunnels", func(s *Sample) (float64, bool) {
-		if s.Idle == nil {
+	kernelPerTunnel = metric{"kernel per tunnel", func(r *Results, s *Sample) (float64, bool) {
+		if s.Idle == nil || s.Proxy == Direct {
+			return 0, false
+		}
+		direct := r.at(s.Scenario, Direct, s.Round)
+		if direct == nil || direct.Idle == nil {
+			return 0, false
+		}
+		return s.Idle.KernelPerTunnel() - direct.Idle.KernelPerTunnel(), true
+	}}
+	zeroBytes = metric{"at zero tunnels", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Idle == nil || s.Proxy == Direct {
 			return 0, false
 		}
 		return float64(s.Idle.ZeroBytes), true
 	}}
 )
-
-// strangers is the part of the machine that processes outside the bench used,
-// 0 to 1, and is no less than the work the kernel charged to none of ours.
-func (r *Results) strangers(scenario string) (Spread, bool) {
-	cpus := max(1, r.Machine.CPUs)
-	return r.over(scenario, func(s *Sample) (float64, bool) {
-		if s.Load == nil || s.Load.Window <= 0 {
-			return 0, false
-		}
-		rest := s.Load.Machine
-		for _, cpu := range s.Load.CPU {
-			rest -= cpu.Best()
-		}
-		return max(0, rest.Seconds()/(s.Load.Window.Seconds()*float64(cpus))), true
-	})
-}
-
-// over returns the spread of a value over all samples of a scenario.
-func (r *Results) over(scenario string, value func(*Sample) (float64, bool)) (Spread, bool) {
-	var values []float64
-	for i := range r.Samples {
-		if r.Samples[i].Scenario != scenario {
-			continue
-		}
-		if v, ok := value(&r.Samples[i]); ok {
-			values = append(values, v)
-		}
-	}
-	if len(values) == 0 {
-		return Spread{}, false
-	}
-	return spreadOf(values), true
-}
 
 func windowSeconds(s *Sample) float64 {
 	if s.Load == nil {
@@ -132,49 +177,66 @@ func windowSeconds(s *Sample) float64 {
 	return s.Load.Window.Seconds()
 }
 
-// latency returns a metric in microseconds.
-func latency(title string, of func(load.Latency) time.Duration) metric {
-	return metric{title, func(s *Sample) (float64, bool) {
-		if s.Load == nil || s.Load.Scenario != load.Echo {
+// latency returns a metric in microseconds, of loads that have one.
+func latency(title string, of func(*load.Result) time.Duration) metric {
+	return metric{title, func(_ *Results, s *Sample) (float64, bool) {
+		if s.Load == nil || kindOf(s) == gigabytes {
 			return 0, false
 		}
-		return float64(of(s.Load.Latency).Nanoseconds()) / 1e3, true
+		return micros(of(s.Load)), true
 	}}
 }
 
-// of returns the metric's spread over the rounds of one proxy.
-func (r *Results) of(m metric, scenario, proxy string) (Spread, bool) {
+// strangers is the part of the machine that processes outside the bench used,
+// 0 to 1, and is no less than the work the kernel charged to none of ours.
+func (r *Results) strangers(scenario string) (Spread, bool) {
+	cpus := max(1, r.Machine.CPUs)
+	return r.over(scenario, "", metric{"", func(_ *Results, s *Sample) (float64, bool) {
+		if s.Load == nil || s.Load.Window <= 0 {
+			return 0, false
+		}
+		rest := s.Load.Machine
+		for _, cpu := range s.Load.CPU {
+			rest -= cpu.Best()
+		}
+		return max(0, rest.Seconds()/(s.Load.Window.Seconds()*float64(cpus))), true
+	}})
+}
+
+// over returns a metric's spread over the rounds of one proxy in a scenario,
+// or of all proxies where none is named.
+func (r *Results) over(scenario, proxy string, m metric) (Spread, bool) {
 	var values []float64
 	for i := range r.Samples {
 		s := &r.Samples[i]
-		if s.Scenario != scenario || s.Proxy != proxy {
+		if s.Scenario != scenario || proxy != "" && s.Proxy != proxy {
 			continue
 		}
-		if v, ok := m.value(s); ok {
+		if v, ok := m.value(r, s); ok {
 			values = append(values, v)
 		}
 	}
-	if len(values) == 0 {
-		return Spread{}, false
-	}
-	return spreadOf(values), true
+	return spreadOf(values)
 }
 
-// ratio returns the spread of the subject's figure over a peer's, taken
-// within each round so that what disturbs the machine disturbs both.
-func (r *Results) ratio(m metric, scenario, subject, peer string) (Spread, bool) {
+// A lane is a proxy in a scenario.
+type lane struct{ scenario, proxy string }
+
+// ratio returns the spread of one lane's figure over another's, taken within
+// each round so that what disturbs the machine disturbs both.
+func (r *Results) ratio(m metric, above, below lane) (Spread, bool) {
 	byRound := map[int][2]float64{}
 	for i := range r.Samples {
 		s := &r.Samples[i]
-		v, ok := m.value(s)
-		if s.Scenario != scenario || !ok || v == 0 {
+		v, ok := m.value(r, s)
+		if !ok || v <= 0 {
 			continue
 		}
 		pair := byRound[s.Round]
-		switch s.Proxy {
-		case subject:
+		switch (lane{s.Scenario, s.Proxy}) {
+		case above:
 			pair[0] = v
-		case peer:
+		case below:
 			pair[1] = v
 		}
 		byRound[s.Round] = pair
@@ -185,10 +247,21 @@ func (r *Results) ratio(m metric, scenario, subject, peer string) (Spread, bool)
 			ratios = append(ratios, pair[0]/pair[1])
 		}
 	}
-	if len(ratios) == 0 {
-		return Spread{}, false
+	return spreadOf(ratios)
+}
+
+// best returns the proxy with the lowest median among those admitted.
+func (r *Results) best(m metric, scenario string, admitted func(proxy string) bool) (proxy string, ok bool) {
+	lowest := 0.0
+	for _, name := range r.in(scenario) {
+		if !admitted(name) {
+			continue
+		}
+		if s, measured := r.over(scenario, name, m); measured && (!ok || s.Median < lowest) {
+			proxy, lowest, ok = name, s.Median, true
+		}
 	}
-	return spreadOf(ratios), true
+	return proxy, ok
 }
 
 // scenarios returns the scenarios in the order they were run.
@@ -202,7 +275,14 @@ func (r *Results) scenarios() []string {
 	return names
 }
 
-// in returns the proxies that have samples of a scenario, in their order.
+// order is how proxies follow one another in tables; others come after, in the
+// order they were first measured.
+var order = []string{
+	Direct, Subject, "wsplice-epoll", "wsplice-io_uring", "wsplice-async-off",
+	"nginx", "haproxy", "haproxy-splice", "apache", "lighttpd", "caddy",
+}
+
+// in returns the proxies that have samples of a scenario.
 func (r *Results) in(scenario string) []string {
 	var names []string
 	for _, s := range r.Samples {
@@ -210,6 +290,13 @@ func (r *Results) in(scenario string) []string {
 			names = append(names, s.Proxy)
 		}
 	}
+	place := func(name string) int {
+		if i := slices.Index(order, name); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return place(a) - place(b) })
 	return names
 }
 
@@ -218,6 +305,16 @@ func (r *Results) first(scenario string) *Sample {
 	for i := range r.Samples {
 		if r.Samples[i].Scenario == scenario {
 			return &r.Samples[i]
+		}
+	}
+	return nil
+}
+
+// at returns the sample of a proxy in one round, or nil.
+func (r *Results) at(scenario, proxy string, round int) *Sample {
+	for i := range r.Samples {
+		if s := &r.Samples[i]; s.Scenario == scenario && s.Proxy == proxy && s.Round == round {
+			return s
 		}
 	}
 	return nil

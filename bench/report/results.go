@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"wsplice/bench/load"
@@ -16,14 +17,48 @@ const Direct = "direct"
 // Subject is the proxy whose ratios to the others are given.
 const Subject = "wsplice"
 
+// Alone ends the name of a scenario that repeats another one, in the same
+// rounds, without the idle tunnels beside the busy ones.
+const Alone = "-alone"
+
 // Results is one comparison: raw samples and what they were taken on.
 type Results struct {
 	Started time.Time `json:"started"`
 	Took    float64   `json:"took_seconds"`
 	Machine Machine   `json:"machine"`
+	Set     string    `json:"set"` // short or full
 	Rounds  int       `json:"rounds"`
-	Proxies []Proxy   `json:"proxies"`
-	Samples []Sample  `json:"samples"`
+	Window  float64   `json:"window_seconds"` // of each run, at most
+	Partial bool      `json:"partial,omitempty"`
+	Failed  bool      `json:"failed,omitempty"` // somebody was left out who should not have been
+
+	Proxies []Proxy    `json:"proxies"`
+	Omitted []Omission `json:"omitted,omitempty"`
+	Samples []Sample   `json:"samples"`
+
+	parts []*Results // what Merge put together
+}
+
+// An Omission is a contender that took no part in a scenario.
+type Omission struct {
+	Scenario string `json:"scenario"`
+	Proxy    string `json:"proxy"`
+	Reason   string `json:"reason"`
+}
+
+// LeaveOut records an omission.
+func (r *Results) LeaveOut(scenario, proxy, reason string) {
+	r.Omitted = append(r.Omitted, Omission{scenario, proxy, reason})
+}
+
+// Describe remembers the first configuration a proxy ran with, and the engine
+// it says it runs on, if it says so.
+func (r *Results) Describe(proxy, config, engine string) {
+	for i := range r.Proxies {
+		if p := &r.Proxies[i]; p.Name == proxy && p.Config == "" {
+			p.Config, p.Engine = config, engine
+		}
+	}
 }
 
 // Machine is what the samples were taken on.
@@ -41,30 +76,42 @@ type Machine struct {
 type Proxy struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	Config  string `json:"config"` // as generated for the first scenario it served
+	Engine  string `json:"engine,omitempty"` // as its log names it; wsplice only
+	Config  string `json:"config"`           // as generated for the first scenario it served
 }
 
 // Sample is one proxy in one round of one scenario.
 type Sample struct {
 	Scenario string `json:"scenario"`
 	Proxy    string `json:"proxy"`
-	Round    int    `json:"round"` // from 0; the same round of two proxies is a pair
+	Round    int    `json:"round"`           // from 0; the same round of two proxies is a pair
+	Sweep    bool   `json:"sweep,omitempty"` // one point of a curve
 
 	Load *load.Result `json:"load,omitempty"`
 	Idle *Idle        `json:"idle,omitempty"`
 }
 
-// Idle is the memory of a proxy's processes, as PSS.
+// Idle is the memory of a proxy's processes, as PSS, and of the kernel for
+// the whole machine. Without a proxy the former is 0.
 type Idle struct {
 	Tunnels   int   `json:"tunnels"`
 	ZeroBytes int64 `json:"zero_bytes"` // before the first tunnel
 	HeldBytes int64 `json:"held_bytes"` // with all tunnels open and quiet
 	Errors    int64 `json:"errors"`
+
+	KernelZeroBytes int64 `json:"kernel_zero_bytes"`
+	KernelHeldBytes int64 `json:"kernel_held_bytes"`
 }
 
-// PerTunnel returns the bytes each tunnel added.
+// PerTunnel returns the bytes each tunnel added in user space.
 func (i *Idle) PerTunnel() float64 {
 	return float64(i.HeldBytes-i.ZeroBytes) / float64(i.Tunnels)
+}
+
+// KernelPerTunnel returns the bytes each tunnel added in the kernel, its
+// client's and its backend's sockets included.
+func (i *Idle) KernelPerTunnel() float64 {
+	return float64(i.KernelHeldBytes-i.KernelZeroBytes) / float64(i.Tunnels)
 }
 
 // Write stores r as JSON in a new file under dir and returns its path.
@@ -94,4 +141,42 @@ func Read(path string) (*Results, error) {
 		return nil, fmt.Errorf("report: read %s: %w", path, err)
 	}
 	return &r, nil
+}
+
+// Merge puts results together. Of a scenario that several have, the last
+// one's samples count; so do the last one's machine and versions.
+func Merge(all ...*Results) *Results {
+	if len(all) == 1 {
+		return all[0]
+	}
+	merged := &Results{parts: all}
+	for _, r := range all {
+		merged.Started, merged.Machine, merged.Set, merged.Window = r.Started, r.Machine, r.Set, r.Window
+		merged.Took += r.Took
+		merged.Rounds = max(merged.Rounds, r.Rounds)
+		merged.Partial, merged.Failed = merged.Partial || r.Partial, merged.Failed || r.Failed
+		again := r.scenarios()
+		measured := func(scenario string) bool { return slices.Contains(again, scenario) }
+		merged.Samples = slices.DeleteFunc(merged.Samples, func(s Sample) bool { return measured(s.Scenario) })
+		merged.Samples = append(merged.Samples, r.Samples...)
+		merged.Omitted = slices.DeleteFunc(merged.Omitted, func(o Omission) bool { return measured(o.Scenario) })
+		merged.Omitted = append(merged.Omitted, r.Omitted...)
+		for _, p := range r.Proxies {
+			i := slices.IndexFunc(merged.Proxies, func(q Proxy) bool { return q.Name == p.Name })
+			if i < 0 {
+				merged.Proxies = append(merged.Proxies, p)
+			} else {
+				merged.Proxies[i] = p
+			}
+		}
+	}
+	return merged
+}
+
+// runs returns the comparisons that r was put together from.
+func (r *Results) runs() []*Results {
+	if r.parts != nil {
+		return r.parts
+	}
+	return []*Results{r}
 }

@@ -23,43 +23,82 @@ func digits(n int) func(float64) string {
 
 // columns returns what is worth printing of a scenario.
 func columns(s *Sample) []column {
-	switch {
-	case s.Idle != nil:
+	if s.Idle != nil {
 		return []column{
 			{perTunnel, "B", digits(0), true},
+			{kernelPerTunnel, "B", digits(0), true},
 			{zeroBytes, "", bytesText, false},
 		}
-	case s.Load.Scenario == load.Echo:
-		return []column{
-			{proxyCPU, "µs/round trip", digits(2), true},
-			{allCPU, "µs/round trip", digits(2), true},
-			{machineCPU, "µs/round trip", digits(2), true},
-			{throughput, "round trips/s", digits(0), false},
-			{p50, "µs", digits(0), false},
-			{p99, "µs", digits(0), false},
-			{p999, "µs", digits(0), false},
-		}
-	default:
-		return []column{
-			{proxyCPU, "s/GB", digits(3), true},
-			{allCPU, "s/GB", digits(3), true},
-			{machineCPU, "s/GB", digits(3), true},
-			{throughput, "GB/s", digits(2), false},
-		}
 	}
+	k := kindOf(s)
+	precise := digits(2)
+	if k == gigabytes {
+		precise = digits(3)
+	}
+	list := []column{
+		{proxyCPU, k.cpuUnit(), precise, true},
+		{allCPU, k.cpuUnit(), precise, true},
+		{machineCPU, k.cpuUnit(), precise, true},
+	}
+	open := s.Load.Scenario == load.Open
+	switch {
+	case k == gigabytes:
+		return append(list, column{throughput, k.speedUnit(), digits(2), false})
+	case s.Load.Scenario == load.Storm:
+		list = append(list, column{recovery, "ms", digits(0), true})
+	default:
+		list = append(list, column{throughput, k.speedUnit(), digits(0), false})
+	}
+	list = append(list,
+		column{p50, "µs", digits(0), false}, column{p99, "µs", digits(0), open}, column{p999, "µs", digits(0), false})
+	switch {
+	case open:
+		list = append(list, column{pacer, "µs", digits(0), false}, column{late, "%", digits(1), false})
+	case k == connections:
+		list = append(list, column{upgrade, "µs", digits(0), false})
+	}
+	return list
 }
 
 // title says what a scenario does.
-func title(s *Sample) string {
+func title(s *Sample) string { return s.Scenario + ": " + what(s) }
+
+func what(s *Sample) string {
+	if s.Idle != nil {
+		return fmt.Sprintf("memory of %d quiet tunnels", s.Idle.Tunnels)
+	}
+	l := s.Load
+	text := map[load.Scenario]string{
+		load.Echo:  "%[1]s messages over %[2]s, one at a time on each",
+		load.Open:  "%[1]s messages over %[2]s, at fixed times",
+		load.Down:  "%[1]s frames to the client over %[2]s",
+		load.Up:    "%[1]s frames to the backend over %[2]s",
+		load.Both:  "%[1]s frames both ways over %[2]s",
+		load.Churn: "connect, upgrade, one echo of %[1]s, close; %[3]d at once",
+		load.Storm: "%[3]d clients are cut at once and come back at once",
+	}[l.Scenario]
+	tunnels := fmt.Sprintf("%d tunnels", l.Tunnels)
+	if l.Tunnels == 1 {
+		tunnels = "one tunnel"
+	}
+	text = fmt.Sprintf(text, messageSize(l.MessageBytes), tunnels, l.Tunnels)
+	if l.Rate > 0 {
+		text += fmt.Sprintf(", %d a second together", l.Rate)
+	}
+	if l.Idlers > 0 {
+		text += fmt.Sprintf(", beside %d idle ones", l.Idlers)
+	}
+	return text
+}
+
+func messageSize(n int) string {
 	switch {
-	case s.Idle != nil:
-		return fmt.Sprintf("%s: user-space memory (PSS) of %d quiet tunnels", s.Scenario, s.Idle.Tunnels)
-	case s.Load.Scenario == load.Echo:
-		return fmt.Sprintf("%s: %d B messages over %d tunnels, one at a time on each", s.Scenario, s.Load.MessageBytes, s.Load.Tunnels)
-	case s.Load.Scenario == load.Down:
-		return fmt.Sprintf("%s: %d B frames to the client over %d tunnels", s.Scenario, s.Load.MessageBytes, s.Load.Tunnels)
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
 	default:
-		return fmt.Sprintf("%s: %d B frames to the backend over %d tunnels", s.Scenario, s.Load.MessageBytes, s.Load.Tunnels)
+		return fmt.Sprintf("%d B", n)
 	}
 }
 
@@ -79,14 +118,24 @@ func (r *Results) rows(scenario string) [][]string {
 			head = append(head, Subject+" ÷ it")
 		}
 	}
+	paired := r.first(scenario+Alone) != nil
+	if paired {
+		head = append(head, "proxy CPU ÷ without the idle tunnels")
+	}
 	rows := [][]string{append(head, "failed")}
 	for _, proxy := range r.in(scenario) {
+		if proxy == Direct && r.first(scenario).Idle != nil {
+			continue // no proxy, no memory: it only stands for the two ends
+		}
 		row := []string{proxy}
 		for _, c := range cols {
 			row = append(row, r.cell(c, scenario, proxy))
 			if c.ratio {
 				row = append(row, r.ratioCell(c.metric, scenario, proxy))
 			}
+		}
+		if paired {
+			row = append(row, ratioText(r.ratio(proxyCPU, lane{scenario, proxy}, lane{scenario + Alone, proxy})))
 		}
 		rows = append(rows, append(row, fmt.Sprint(r.errors(scenario, proxy))))
 	}
@@ -97,6 +146,10 @@ func (r *Results) rows(scenario string) [][]string {
 // warned: measured neighbours then queue for CPUs, batch more and look cheaper
 // or dearer than they are.
 const strangersMax = 0.10
+
+// pacerMax is the part of the latency in an open loop that may be the load
+// generator's own, at the 99th percentile.
+const pacerMax = 0.5
 
 // noise returns a line that says how much of the machine was used by others,
 // or nothing where it was not measured.
@@ -109,11 +162,16 @@ func (r *Results) noise(scenario string) string {
 	if s.Max > strangersMax {
 		line += " That is too much for figures to rely on: run it again on a quiet machine."
 	}
+	own, paced := r.over(scenario, "", pacer)
+	total, _ := r.over(scenario, "", p99)
+	if paced && own.Median > pacerMax*total.Median {
+		line += " The load generator kept its own times badly: latencies here are not the proxies'."
+	}
 	return line + "\n"
 }
 
 func (r *Results) cell(c column, scenario, proxy string) string {
-	s, ok := r.of(c.metric, scenario, proxy)
+	s, ok := r.over(scenario, proxy, c.metric)
 	if !ok {
 		return "–"
 	}
@@ -127,7 +185,10 @@ func (r *Results) ratioCell(m metric, scenario, proxy string) string {
 	if proxy == Subject {
 		return "1"
 	}
-	s, ok := r.ratio(m, scenario, Subject, proxy)
+	return ratioText(r.ratio(m, lane{scenario, Subject}, lane{scenario, proxy}))
+}
+
+func ratioText(s Spread, ok bool) string {
 	if !ok {
 		return "–"
 	}
@@ -160,18 +221,12 @@ func (r *Results) Print(w io.Writer) error {
 func (s *Sample) Summary() string {
 	var parts []string
 	for _, c := range columns(s) {
-		if v, ok := c.metric.value(s); ok {
+		if v, ok := c.metric.value(&Results{}, s); ok {
 			parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s %s", c.metric.title, c.format(v), c.unit)))
 		}
 	}
-	var failed int64
-	if s.Load != nil {
-		failed = s.Load.Errors
-	} else if s.Idle != nil {
-		failed = s.Idle.Errors
-	}
-	if failed > 0 {
-		parts = append(parts, fmt.Sprintf("%d FAILED", failed))
+	if n := s.failed(); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d FAILED", n))
 	}
 	return strings.Join(parts, ", ")
 }

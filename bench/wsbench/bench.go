@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ type bench struct {
 	dir      string
 	peers    []peer
 	programs map[string]string // path by peer name
+	plan     plan
 	results  report.Results
 }
 
@@ -34,8 +36,15 @@ func newBench(o options) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A proxy that serves as another user than ours must reach its files.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
 	b := &bench{options: o, self: self, dir: dir, peers: peers(o.wsplice), programs: map[string]string{}}
-	b.results = report.Results{Started: time.Now(), Machine: readMachine(), Rounds: o.rounds}
+	b.results = report.Results{
+		Started: time.Now(), Machine: readMachine(), Set: o.set(),
+		Rounds: o.rounds, Window: o.duration.Seconds(),
+	}
 	return b, nil
 }
 
@@ -44,11 +53,16 @@ func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 // prepare finds the programs a scenario needs, so that a missing one is known
 // before minutes are spent.
 func (b *bench) prepare(ctx context.Context, s *scenario) error {
-	chosen, err := choosePeers(b.options.proxies, s, b.peers)
+	chosen, err := choosePeers(s.contenders(b.options.proxies, b.options.full), b.peers)
 	if err != nil {
 		return err
 	}
 	for _, p := range chosen {
+		if why := p.cannot(s); why != "" {
+			b.results.LeaveOut(s.name, p.name, why)
+			continue
+		}
+		b.plan.add(b.cost(s))
 		if p.program == "" || b.programs[p.name] != "" {
 			continue
 		}
@@ -68,74 +82,108 @@ func (b *bench) prepare(ctx context.Context, s *scenario) error {
 	return nil
 }
 
-// run measures one scenario: every contender once per round.
+// run measures one scenario: every contender once per round. The order turns
+// round with every round, so that nobody always follows the same neighbour.
 func (b *bench) run(ctx context.Context, s *scenario) error {
-	chosen, err := choosePeers(b.options.proxies, s, b.peers)
+	chosen, err := choosePeers(s.contenders(b.options.proxies, b.options.full), b.peers)
 	if err != nil {
 		return err
 	}
-	backend, backendPort, err := b.startBackend(ctx, s)
+	chosen = slices.DeleteFunc(chosen, func(p *peer) bool { return p.cannot(s) != "" })
+	backend, ports, err := b.startBackend(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer backend.stop()
-	rounds := b.options.rounds
-	if s.rounds > 0 {
-		rounds = min(rounds, s.rounds)
-	}
 	if s.load == load.Idle {
-		return b.runIdle(ctx, s, chosen, rounds, backendPort)
+		return b.runIdle(ctx, s, chosen, ports)
 	}
-	var lanes []*lane
+	lanes, err := b.startLanes(ctx, s, chosen, ports)
 	defer func() {
 		for _, l := range lanes {
 			l.stop()
 		}
 	}()
-	for _, p := range chosen {
-		l, err := b.startProxy(ctx, p, s, backendPort)
-		if err != nil {
-			return err
-		}
-		lanes = append(lanes, l)
+	if err != nil {
+		return err
 	}
-	for round := range rounds {
+	for round := range b.rounds(s) {
 		for _, l := range lanes {
-			res, err := b.drive(ctx, s, l, backend)
-			if err != nil {
-				return err
+			if l.out {
+				continue
 			}
-			sample := report.Sample{Scenario: s.name, Proxy: l.peer.name, Round: round, Load: res}
-			b.results.Samples = append(b.results.Samples, sample)
-			progress("%s, round %d of %d: %-16s %s", s.name, round+1, rounds, l.peer.name, sample.Summary())
+			res, err := b.drive(ctx, l, backend)
+			if err != nil {
+				if err := b.leaveOut(ctx, s, l.peer, err); err != nil {
+					return err
+				}
+				l.out = true
+				continue
+			}
+			sample := report.Sample{Scenario: l.scenario.name, Proxy: l.peer.name, Round: round, Sweep: s.sweep, Load: res}
+			b.took(sample, b.runCost(l.scenario), b.rounds(s))
 		}
+		slices.Reverse(lanes)
 	}
 	return nil
 }
 
-func (b *bench) startBackend(ctx context.Context, s *scenario) (*process, int, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, 0, err
+// took keeps a sample and says so.
+func (b *bench) took(sample report.Sample, cost time.Duration, rounds int) {
+	b.results.Samples = append(b.results.Samples, sample)
+	b.plan.finished(cost)
+	progress("%s %s, round %d of %d: %-16s %s",
+		b.plan.String(), sample.Scenario, sample.Round+1, rounds, sample.Proxy, sample.Summary())
+}
+
+// leaveOut goes on without a contender that failed, unless the run was
+// interrupted or the contender was asked for by name.
+func (b *bench) leaveOut(ctx context.Context, s *scenario, p *peer, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	argv := append([]string{b.self, "serve", "--address", fmt.Sprintf("127.0.0.1:%d", port)}, s.backend...)
+	if b.options.proxies != "" {
+		return err
+	}
+	b.results.LeaveOut(s.name, p.name, strings.ReplaceAll(err.Error(), b.dir+"/", ""))
+	b.results.Failed = b.results.Failed || !p.optional
+	progress("%s is left out of %s: %v", p.name, s.name, err)
+	return nil
+}
+
+func (b *bench) startBackend(ctx context.Context, s *scenario) (*process, []int, error) {
+	var (
+		ports     []int
+		addresses []string
+	)
+	for range s.ports() {
+		port, err := freePort()
+		if err != nil {
+			return nil, nil, err
+		}
+		ports = append(ports, port)
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	argv := append([]string{b.self, "serve", "--address", strings.Join(addresses, ",")}, s.backend()...)
 	p, err := start("backend", argv...)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	var up serving
 	if err := p.readLine(ctx, &up); err != nil {
 		p.stop()
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return p, port, nil
+	return p, ports, nil
 }
 
-// A lane is a running contender.
+// A lane is a running contender and what it is driven with.
 type lane struct {
-	peer    *peer
-	process *process // nil when direct
-	address string
+	peer     *peer
+	scenario *scenario
+	process  *process // nil when direct
+	address  string   // a comma list when direct
+	out      bool     // it failed and is not driven any more
 }
 
 func (l *lane) stop() {
@@ -144,11 +192,35 @@ func (l *lane) stop() {
 	}
 }
 
+// startLanes starts every contender, once for the scenario and once more for
+// what the scenario is compared with. What it returns must be stopped, with an
+// error too.
+func (b *bench) startLanes(ctx context.Context, s *scenario, chosen []*peer, backendPorts []int) ([]*lane, error) {
+	var lanes []*lane
+	for _, p := range chosen {
+		for _, variant := range s.variants() {
+			l, err := b.startProxy(ctx, p, variant, backendPorts)
+			if err == nil {
+				lanes = append(lanes, l)
+				continue
+			}
+			if err := b.leaveOut(ctx, variant, p, err); err != nil {
+				return lanes, err
+			}
+		}
+	}
+	return lanes, nil
+}
+
 // startProxy starts a contender in a directory of its own and waits until it
 // serves.
-func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPort int) (*lane, error) {
+func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPorts []int) (*lane, error) {
 	if p.program == "" {
-		return &lane{peer: p, address: fmt.Sprintf("127.0.0.1:%d", backendPort)}, nil
+		addresses := make([]string, 0, len(backendPorts))
+		for _, port := range backendPorts {
+			addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+		}
+		return &lane{peer: p, scenario: s, address: strings.Join(addresses, ",")}, nil
 	}
 	port, err := freePort()
 	if err != nil {
@@ -158,17 +230,19 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 	if err != nil {
 		return nil, err
 	}
-	text := p.config(place{dir: dir, port: port, backendPort: backendPort, bulk: s.bulk()})
+	text := p.config(place{
+		dir: dir, port: port, backendPorts: backendPorts,
+		bulk: s.bulk(), messageBytes: s.size, tunnels: s.held(),
+	})
 	file := filepath.Join(dir, "proxy.conf")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	b.keepConfig(p.name, text)
-	process, err := start(p.name, append([]string{b.programs[p.name]}, p.argv(file)...)...)
+	process, err := startIn(dir, p.name, append([]string{b.programs[p.name]}, p.argv(file)...)...)
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{peer: p, process: process, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	l := &lane{peer: p, scenario: s, process: process, address: fmt.Sprintf("127.0.0.1:%d", port)}
 	if p.ready != "" {
 		err = process.waitReady(ctx, p.ready)
 	} else {
@@ -178,23 +252,30 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		l.stop()
 		return nil, err
 	}
+	b.results.Describe(p.name, text, engineOf(process.stderr.String()))
 	return l, nil
 }
 
-// keepConfig remembers the first configuration a proxy ran with.
-func (b *bench) keepConfig(name, text string) {
-	for i := range b.results.Proxies {
-		if p := &b.results.Proxies[i]; p.Name == name && p.Config == "" {
-			p.Config = text
+var engineInLog = regexp.MustCompile(`\bengine"?[=:]"?(\w+)`)
+
+// engineOf returns the engine that wsplice's log names, or nothing.
+func engineOf(log string) string {
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "ready") {
+			continue
+		}
+		if found := engineInLog.FindStringSubmatch(line); found != nil {
+			return found[1]
 		}
 	}
+	return ""
 }
 
 // drive runs the load generator once against a lane.
-func (b *bench) drive(ctx context.Context, s *scenario, l *lane, backend *process) (*load.Result, error) {
-	argv := append(b.loadArgs(s, l),
-		"--warmup", b.options.warmup.String(), "--duration", b.options.duration.String(),
-		"--watch", "backend="+joinPIDs(backend.pids))
+func (b *bench) drive(ctx context.Context, l *lane, backend *process) (*load.Result, error) {
+	window := b.window(l.scenario)
+	argv := append(b.loadArgs(l),
+		"--warmup", b.options.warmup.String(), "--duration", window.String(), "--watch", "backend="+joinPIDs(backend.pids))
 	if l.process != nil {
 		pids, err := l.process.tree()
 		if err != nil {
@@ -207,7 +288,7 @@ func (b *bench) drive(ctx context.Context, s *scenario, l *lane, backend *proces
 		return nil, err
 	}
 	defer p.stop()
-	ctx, cancel := context.WithTimeout(ctx, b.options.warmup+b.options.duration+loadSlack)
+	ctx, cancel := context.WithTimeout(ctx, b.options.warmup+window+loadSlack)
 	defer cancel()
 	var res load.Result
 	if err := p.readLine(ctx, &res); err != nil {
@@ -217,12 +298,14 @@ func (b *bench) drive(ctx context.Context, s *scenario, l *lane, backend *proces
 }
 
 // loadSlack is what a load run may take beyond its warm-up and window.
-const loadSlack = 40 * time.Second
+const loadSlack = 60 * time.Second
 
-func (b *bench) loadArgs(s *scenario, l *lane) []string {
+func (b *bench) loadArgs(l *lane) []string {
+	s := l.scenario
 	return []string{
 		b.self, "load", "--scenario", string(s.load), "--address", l.address,
-		"--tunnels", strconv.Itoa(s.tunnels), "--size", strconv.Itoa(s.size),
+		"--tunnels", strconv.Itoa(s.tunnels), "--size", strconv.Itoa(s.size), "--rate", strconv.Itoa(s.rate),
+		"--idlers", strconv.Itoa(s.idlers), "--sources", strconv.Itoa(s.sources),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 // options are the flags of the comparison.
 type options struct {
+	full      bool
 	proxies   string
 	scenarios string
 	rounds    int
@@ -23,35 +25,58 @@ type options struct {
 	report    bool
 	check     bool
 	install   bool
+	list      bool
 }
+
+func (o *options) set() string {
+	if o.full {
+		return "full"
+	}
+	return "short"
+}
+
+// What a run gets unless flags say otherwise.
+const (
+	shortRounds, shortWindow, shortWarmup = 5, 900 * time.Millisecond, 200 * time.Millisecond
+	fullRounds, fullWindow, fullWarmup    = 7, 2 * time.Second, 300 * time.Millisecond
+)
 
 func parseOptions(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("wsbench", flag.ContinueOnError)
-	fs.StringVar(&o.proxies, "proxies", "", "comma list of direct, wsplice, wsplice-epoll, "+
-		"wsplice-io_uring, nginx, haproxy, haproxy-splice (default: what each scenario needs)")
-	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of echo, bulk (or bulk-down, bulk-up), idle (default all)")
-	fs.IntVar(&o.rounds, "rounds", 5, "interleaved rounds; idle takes at most 2")
-	fs.DurationVar(&o.duration, "duration", 2*time.Second, "measured window of each run")
-	fs.DurationVar(&o.warmup, "warmup", 300*time.Millisecond, "traffic before each window")
-	short := fs.Bool("short", false, "3 rounds of 1s, unless --rounds or --duration say otherwise: a first look, in half the time")
+	fs.BoolVar(&o.full, "full", false, "every scenario with every proxy, in more and longer rounds; "+
+		"without it the set that takes less than five minutes")
+	fs.StringVar(&o.proxies, "proxies", "", "comma list of contenders, such as direct, wsplice, wsplice-io_uring, nginx "+
+		"(default: what each scenario needs)")
+	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of names, beginnings of names such as echo or bulk, "+
+		"or patterns such as 'bulk-*-4' (default: the whole set)")
+	fs.IntVar(&o.rounds, "rounds", 0, "interleaved rounds (default 5, full 7); idle takes at most 2, points of a curve 3")
+	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s); "+
+		"points of a curve take at most 1s")
+	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full 300ms)")
 	fs.StringVar(&o.wsplice, "wsplice", "bin/wsplice", "path of the wsplice binary")
 	fs.StringVar(&o.results, "results", "bench/results", "directory for the raw samples")
 	fs.BoolVar(&o.report, "report", false, "also write BENCHMARKS.md and docs/charts")
 	fs.BoolVar(&o.check, "check", false, "fail when a floor is missed")
 	fs.BoolVar(&o.install, "install", false, "install missing peers with apt-get (as root)")
+	fs.BoolVar(&o.list, "list", false, "list the scenarios and run nothing")
 	if err := parse(fs, args); err != nil {
 		return o, err
 	}
-	if *short {
-		given := map[string]bool{}
-		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		if !given["rounds"] {
-			o.rounds = 3
-		}
-		if !given["duration"] {
-			o.duration = time.Second
-		}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	rounds, window, warmup := shortRounds, shortWindow, shortWarmup
+	if o.full {
+		rounds, window, warmup = fullRounds, fullWindow, fullWarmup
+	}
+	if !given["rounds"] {
+		o.rounds = rounds
+	}
+	if !given["duration"] {
+		o.duration = window
+	}
+	if !given["warmup"] {
+		o.warmup = warmup
 	}
 	if o.rounds < 1 || o.rounds > 1000 || o.duration <= 0 || o.duration > time.Hour || o.warmup < 0 || o.warmup > time.Hour {
 		return o, fmt.Errorf("--rounds, --duration or --warmup out of range")
@@ -59,13 +84,18 @@ func parseOptions(args []string) (options, error) {
 	return o, nil
 }
 
-// compare runs the comparison, prints its tables and stores its samples.
+// compare runs the comparison, prints its tables and stores its samples, of an
+// interrupted run too.
 func compare(ctx context.Context, args []string) error {
 	o, err := parseOptions(args)
 	if err != nil {
 		return err
 	}
-	chosen, err := chooseScenarios(o.scenarios)
+	if o.list {
+		fmt.Print(listScenarios())
+		return nil
+	}
+	chosen, err := chooseScenarios(o.scenarios, o.full)
 	if err != nil {
 		return err
 	}
@@ -79,16 +109,35 @@ func compare(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	for _, o := range b.results.Omitted {
+		progress("%s is left out of %s: %s", o.Proxy, o.Scenario, o.Reason)
+	}
+	progress("%d runs in %d scenarios: about %s", b.plan.runs, len(chosen), brief(b.plan.total))
+	b.plan.begin = time.Now()
 	for i := range chosen {
 		if err := b.run(ctx, &chosen[i]); err != nil {
-			return fmt.Errorf("%s: %w", chosen[i].name, err)
+			return errors.Join(fmt.Errorf("%s: %w", chosen[i].name, err), b.keepPart())
 		}
 	}
-	return b.finish()
+	return b.finish(chosen)
 }
 
-// finish prints and stores what was measured, and judges it if asked to.
-func (b *bench) finish() error {
+// keepPart stores what was measured before a run ended early.
+func (b *bench) keepPart() error {
+	if len(b.results.Samples) == 0 {
+		return nil
+	}
+	b.results.Partial = true
+	b.results.Took = time.Since(b.results.Started).Seconds()
+	path, err := b.results.Write(b.options.results)
+	if err == nil {
+		progress("what was measured so far: %s", path)
+	}
+	return err
+}
+
+// finish prints and stores what was measured, and judges it.
+func (b *bench) finish(ran []scenario) error {
 	r := &b.results
 	r.Took = time.Since(r.Started).Seconds()
 	if err := r.Print(os.Stdout); err != nil {
@@ -98,31 +147,43 @@ func (b *bench) finish() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nraw samples: %s\n", path)
 	if b.options.report {
 		if err := r.WriteMarkdown(".", reportFile, chartsDir); err != nil {
 			return err
 		}
-		fmt.Printf("report: %s\n", reportFile)
+		fmt.Printf("\nreport: %s\n", reportFile)
+	}
+	names := make([]string, 0, len(ran))
+	for _, s := range ran {
+		names = append(names, s.name)
+	}
+	missed := printVerdicts(r, names)
+	fmt.Printf("\nraw samples: %s (%.0f s)\n", path, r.Took)
+	if r.Failed {
+		return errors.New("a contender failed and was left out: see above")
 	}
 	if b.options.check {
-		return checkFloors(r)
+		return missed
 	}
 	return nil
 }
 
-func checkFloors(r *report.Results) error {
+// printVerdicts judges what was measured against the floors of the named
+// scenarios, nil meaning all, and returns an error that counts the misses.
+func printVerdicts(r *report.Results, scenarios []string) error {
+	verdicts := r.Judge(scenarios)
+	fmt.Println("\nfloors and goals")
 	missed := 0
-	for _, v := range r.Floors() {
-		mark := "held  "
-		if !v.Held {
+	for _, v := range verdicts {
+		mark := "      "
+		if !v.Held() {
 			mark = "MISSED"
 			missed++
 		}
-		fmt.Printf("%s  %s: %s\n", mark, v.What, v.Got)
+		fmt.Printf("%s  %s\n", mark, v)
 	}
 	if missed > 0 {
-		return fmt.Errorf("%d floors missed", missed)
+		return fmt.Errorf("%d of %d floors missed", missed, len(verdicts))
 	}
 	return nil
 }
@@ -132,11 +193,10 @@ func install(ctx context.Context, p *peer) error {
 	if os.Geteuid() != 0 || p.debian == "" {
 		return fmt.Errorf("cannot install %s: needs root and a Debian package", p.name)
 	}
-	cmd := exec.CommandContext(ctx, "apt-get", "install", "-y", "--no-install-recommends", p.debian)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd := exec.CommandContext(ctx, "bench/install-peers", p.debian)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("apt-get install %s: %w", p.debian, err)
+		return fmt.Errorf("bench/install-peers %s: %w", p.debian, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"wsplice/bench/procstat"
@@ -11,41 +12,49 @@ import (
 
 // How long memory may take to settle, and when it counts as settled.
 const (
-	settleTimeout = 8 * time.Second
-	settlePeriod  = 250 * time.Millisecond
-	settleSamples = 4        // in a row
-	settleBytes   = 64 << 10 // between the least and the greatest of them
+	settleTimeout     = 8 * time.Second
+	settlePeriod      = 250 * time.Millisecond
+	settleSamples     = 4         // in a row
+	settleBytes       = 64 << 10  // between the least and the greatest of them, of a process
+	settleKernelBytes = 512 << 10 // the same, of the kernel
 
 	openTimeout = 60 * time.Second
 )
 
 // runIdle measures each contender's memory, fresh and with tunnels open.
-func (b *bench) runIdle(ctx context.Context, s *scenario, chosen []*peer, rounds, backendPort int) error {
-	for round := range rounds {
-		for _, p := range chosen {
-			idle, err := b.measureIdle(ctx, s, p, backendPort)
+func (b *bench) runIdle(ctx context.Context, s *scenario, chosen []*peer, backendPorts []int) error {
+	for round := range b.rounds(s) {
+		for i, p := range chosen {
+			if p == nil {
+				continue
+			}
+			idle, err := b.measureIdle(ctx, s, p, backendPorts)
 			if err != nil {
-				return err
+				if err := b.leaveOut(ctx, s, p, err); err != nil {
+					return err
+				}
+				chosen[i] = nil
+				continue
 			}
 			sample := report.Sample{Scenario: s.name, Proxy: p.name, Round: round, Idle: idle}
-			b.results.Samples = append(b.results.Samples, sample)
-			progress("%s, round %d of %d: %-16s %s", s.name, round+1, rounds, p.name, sample.Summary())
+			b.took(sample, b.runCost(s), b.rounds(s))
 		}
+		slices.Reverse(chosen)
 	}
 	return nil
 }
 
-func (b *bench) measureIdle(ctx context.Context, s *scenario, p *peer, backendPort int) (*report.Idle, error) {
-	l, err := b.startProxy(ctx, p, s, backendPort)
+func (b *bench) measureIdle(ctx context.Context, s *scenario, p *peer, backendPorts []int) (*report.Idle, error) {
+	l, err := b.startProxy(ctx, p, s, backendPorts)
 	if err != nil {
 		return nil, err
 	}
 	defer l.stop()
-	zero, err := settledPSS(ctx, l.process)
+	zero, err := settled(ctx, l.process)
 	if err != nil {
 		return nil, err
 	}
-	client, err := start("load", b.loadArgs(s, l)...)
+	client, err := start("load", b.loadArgs(l)...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,51 +65,67 @@ func (b *bench) measureIdle(ctx context.Context, s *scenario, p *peer, backendPo
 	if err := client.readLine(opening, &up); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	held, err := settledPSS(ctx, l.process)
+	held, err := settled(ctx, l.process)
 	if err != nil {
 		return nil, err
 	}
 	if up.Open == 0 {
 		return nil, fmt.Errorf("%s: no tunnel opened", p.name)
 	}
-	return &report.Idle{Tunnels: up.Open, ZeroBytes: zero, HeldBytes: held, Errors: up.Errors}, nil
+	return &report.Idle{
+		Tunnels: up.Open, Errors: up.Errors,
+		ZeroBytes: zero.process, HeldBytes: held.process,
+		KernelZeroBytes: zero.kernel, KernelHeldBytes: held.kernel,
+	}, nil
 }
 
-// settledPSS samples the memory of a process and its descendants until it
-// stays the same, or settleTimeout has passed, and returns the last sample.
-func settledPSS(ctx context.Context, p *process) (int64, error) {
+// footprint is memory in bytes: of a process with its descendants (PSS), and
+// of the kernel for the whole machine.
+type footprint struct{ process, kernel int64 }
+
+func measureFootprint(p *process) (f footprint, err error) {
+	kernel, err := procstat.KernelMemory()
+	if err != nil {
+		return f, err
+	}
+	f.kernel = kernel.Total()
+	if p == nil {
+		return f, nil
+	}
+	pids, err := p.tree()
+	if err != nil {
+		return f, err
+	}
+	f.process, err = procstat.PSS(pids...)
+	return f, err
+}
+
+// settled samples memory until it stays the same, or settleTimeout has
+// passed, and returns the last sample. p is nil when there is no proxy.
+func settled(ctx context.Context, p *process) (footprint, error) {
 	tick := time.NewTicker(settlePeriod)
 	defer tick.Stop()
 	deadline := time.Now().Add(settleTimeout)
-	var last []int64
+	var processes, kernels []int64
 	for {
-		pids, err := p.tree()
+		f, err := measureFootprint(p)
 		if err != nil {
-			return 0, err
+			return f, err
 		}
-		pss, err := procstat.PSS(pids...)
-		if err != nil {
-			return 0, err
+		processes, kernels = append(processes, f.process), append(kernels, f.kernel)
+		if over := len(processes) - settleSamples; over > 0 {
+			processes, kernels = processes[over:], kernels[over:]
 		}
-		last = append(last, pss)
-		if len(last) > settleSamples {
-			last = last[1:]
-		}
-		if len(last) == settleSamples && spread(last) <= settleBytes || time.Now().After(deadline) {
-			return pss, nil
+		quiet := len(processes) == settleSamples && spread(processes) <= settleBytes && spread(kernels) <= settleKernelBytes
+		if quiet || time.Now().After(deadline) {
+			return f, nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return f, ctx.Err()
 		}
 	}
 }
 
-func spread(values []int64) int64 {
-	least, most := values[0], values[0]
-	for _, v := range values {
-		least, most = min(least, v), max(most, v)
-	}
-	return most - least
-}
+func spread(values []int64) int64 { return slices.Max(values) - slices.Min(values) }

@@ -46,10 +46,13 @@ func (w watches) Set(s string) error {
 func loadOnce(ctx context.Context, args []string) error {
 	c := load.Config{Watch: watches{}}
 	fs := flag.NewFlagSet("wsbench load", flag.ContinueOnError)
-	fs.StringVar((*string)(&c.Scenario), "scenario", "echo", "echo, down, up or idle")
-	fs.StringVar(&c.Address, "address", "", "host:port of the proxy or backend")
-	fs.IntVar(&c.Tunnels, "tunnels", 100, "tunnels to open")
+	fs.StringVar((*string)(&c.Scenario), "scenario", "echo", "echo, open, down, up, both, idle, churn or storm")
+	fs.StringVar(&c.Address, "address", "", "host:port of the proxy or backend, or a comma list of them")
+	fs.IntVar(&c.Tunnels, "tunnels", 100, "tunnels to open; of churn, cycles under way at once")
 	fs.IntVar(&c.MessageBytes, "size", 128, "payload bytes of a message or frame")
+	fs.IntVar(&c.Rate, "rate", 0, "open: messages per second over all tunnels")
+	fs.IntVar(&c.Idlers, "idlers", 0, "echo, open: quiet tunnels to hold beside the busy ones")
+	fs.IntVar(&c.Sources, "sources", 0, "client addresses to use in turn, from 127.1.0.1 on; 0 = the kernel's choice")
 	fs.DurationVar(&c.Warmup, "warmup", 300*time.Millisecond, "traffic before the measured window")
 	fs.DurationVar(&c.Window, "duration", 2*time.Second, "the measured window")
 	fs.Var(watches(c.Watch), "watch", "label=pid,pid: processes whose CPU time to read; may be repeated")

@@ -8,7 +8,7 @@
 //	wsbench [flags]            run the comparison; see wsbench -h
 //	wsbench serve [flags]      run a backend until SIGTERM
 //	wsbench load [flags]       drive tunnels once and print JSON
-//	wsbench report [flags]     write the report of a result file
+//	wsbench report FILE...     write the report of result files
 package main
 
 import (

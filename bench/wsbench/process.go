@@ -47,9 +47,16 @@ type process struct {
 
 // start runs argv in a process group of its own, so that Ctrl-C reaches this
 // process alone, which then ends the others in order.
-func start(name string, argv ...string) (*process, error) {
+func start(name string, argv ...string) (*process, error) { return startIn("", name, argv...) }
+
+// startIn is start in a directory that argv takes for its home.
+func startIn(dir, name string, argv ...string) (*process, error) {
 	p := &process{name: name, stderr: &tail{}, ended: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
+	if dir != "" {
+		p.cmd.Dir = dir
+		p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = stopTimeout // a descendant may keep stderr open

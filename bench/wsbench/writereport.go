@@ -16,32 +16,39 @@ const (
 	chartsDir  = "docs/charts"
 )
 
-// writeReport writes the report of one result file.
+// writeReport writes the report of result files: of a scenario that several
+// have, the last one's samples count.
 func writeReport(_ context.Context, args []string) error {
 	fs := flag.NewFlagSet("wsbench report", flag.ContinueOnError)
-	in := fs.String("in", "", "result file (default: the newest in --results)")
-	results := fs.String("results", "bench/results", "directory of result files")
+	results := fs.String("results", "bench/results", "directory of result files, of which the newest is taken if none is named")
 	root := fs.String("root", ".", "directory to write "+reportFile+" and "+chartsDir+" to")
 	check := fs.Bool("check", false, "fail when a floor is missed")
-	if err := parse(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if *in == "" {
-		files, err := filepath.Glob(filepath.Join(*results, "*.json"))
-		if err != nil || len(files) == 0 {
+	files := fs.Args()
+	if len(files) == 0 {
+		found, err := filepath.Glob(filepath.Join(*results, "*.json"))
+		if err != nil || len(found) == 0 {
 			return fmt.Errorf("no result file in %s", *results)
 		}
-		*in = slices.Max(files) // names are dates
+		files = []string{slices.Max(found)} // names are dates
 	}
-	r, err := report.Read(*in)
-	if err != nil {
-		return err
+	var all []*report.Results
+	for _, file := range files {
+		r, err := report.Read(file)
+		if err != nil {
+			return err
+		}
+		all = append(all, r)
 	}
+	r := report.Merge(all...)
 	if err := r.WriteMarkdown(*root, reportFile, chartsDir); err != nil {
 		return err
 	}
+	missed := printVerdicts(r, nil)
 	if *check {
-		return checkFloors(r)
+		return missed
 	}
 	return nil
 }

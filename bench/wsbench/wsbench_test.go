@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"wsplice/bench/load"
 	"wsplice/bench/report"
 )
 
@@ -30,17 +33,15 @@ func mustContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestComparisonOfDirect runs every loaded scenario without a proxy, through
-// real processes, and reads the samples back.
-func TestComparisonOfDirect(t *testing.T) {
-	results := t.TempDir()
-	err := run(mustContext(t), []string{
-		"--proxies", "direct", "--rounds", "1", "--duration", "100ms", "--warmup", "50ms", "--results", results,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(results, "*.json"))
+// shortArgs are flags of a comparison that takes moments.
+func shortArgs(results string, more ...string) []string {
+	return append([]string{"--rounds", "1", "--duration", "100ms", "--warmup", "50ms", "--results", results}, more...)
+}
+
+// onlyResult reads the one file that a comparison left.
+func onlyResult(t *testing.T, dir string) (*report.Results, string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("result files %v, %v, want one", files, err)
 	}
@@ -48,39 +49,142 @@ func TestComparisonOfDirect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Samples) != 3 {
-		t.Fatalf("%d samples, want echo, bulk-down and bulk-up", len(r.Samples))
+	return r, files[0]
+}
+
+// TestComparisonOfDirect runs every kind of load without a proxy, through
+// real processes, reads the samples back and writes the report.
+func TestComparisonOfDirect(t *testing.T) {
+	results := t.TempDir()
+	names := "echo-128B-100,open-1000,bulk-down-16KiB-4,bulk-up-16KiB-4,bulk-both,churn"
+	if err := run(mustContext(t), shortArgs(results, "--proxies", "direct", "--scenarios", names)); err != nil {
+		t.Fatal(err)
+	}
+	r, file := onlyResult(t, results)
+	if len(r.Samples) != 6 || r.Partial || r.Failed {
+		t.Fatalf("%d samples of %s, partial %v, failed %v", len(r.Samples), names, r.Partial, r.Failed)
 	}
 	for _, s := range r.Samples {
-		if s.Load == nil || s.Load.Bytes == 0 || s.Load.Errors != 0 || s.Load.CPU["backend"].Sched == 0 {
+		work := s.Load.Messages + s.Load.Connections
+		if s.Load.Bytes == 0 || work == 0 || s.Load.Errors != 0 || s.Load.CPU["backend"].Sched == 0 {
 			t.Errorf("%s: %+v", s.Scenario, s.Load)
 		}
 	}
 	root := t.TempDir()
-	if err := run(mustContext(t), []string{"report", "--in", files[0], "--root", root}); err != nil {
+	if err := run(mustContext(t), []string{"report", "--root", root, file, file}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(root, reportFile)); err != nil {
 		t.Error(err)
 	}
-	if err := run(mustContext(t), []string{"report", "--in", files[0], "--root", root, "--check"}); err == nil {
+	if err := run(mustContext(t), []string{"report", "--root", root, "--check", file}); err == nil {
 		t.Error("--check passes without a figure of wsplice")
 	}
 }
 
-func TestInterruptedComparisonLeavesNothing(t *testing.T) {
-	b, err := newBench(options{rounds: 1, duration: time.Minute, proxies: "direct"})
+// TestScenariosOfAProxy drives small variants of what only makes sense beside
+// a proxy through wsplice, and of every scenario that has several backends.
+func TestScenariosOfAProxy(t *testing.T) {
+	program := builtWsplice(t)
+	b, err := newBench(options{rounds: 1, duration: 100 * time.Millisecond, warmup: 20 * time.Millisecond, wsplice: program})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.close()
+	for _, s := range []scenario{
+		{name: "idle", load: load.Idle, tunnels: 50, short: []string{"direct", "wsplice"}},
+		{name: "mixed", load: load.Echo, tunnels: 5, size: 128, idlers: 50, short: []string{"wsplice"}},
+		{name: "churn", load: load.Churn, tunnels: 5, size: 128, sources: 4, backends: 3, short: []string{"wsplice"}},
+		{name: "storm", load: load.Storm, tunnels: 50, size: 128, sources: 4, backends: 3, short: []string{"wsplice"}},
+		{name: "twice", load: load.Echo, tunnels: 5, size: 128, short: []string{"wsplice-epoll", "no-such-engine"}},
+	} {
+		if s.name == "twice" {
+			b.peers = append(b.peers, unknownEngine(program))
+		}
+		ctx := mustContext(t)
+		if err := b.prepare(ctx, &s); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.run(ctx, &s); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+	}
+	var got []string
+	for _, s := range b.results.Samples {
+		got = append(got, s.Scenario+" "+s.Proxy)
+		if s.Load != nil && (s.Load.Messages == 0 || s.Load.Errors != 0 || s.Load.CPU["proxy"].Sched == 0) {
+			t.Errorf("%s: %+v", s.Scenario, s.Load)
+		}
+	}
+	want := []string{
+		"idle direct", "idle wsplice", "mixed wsplice", "mixed-alone wsplice", "churn wsplice", "storm wsplice", "twice wsplice-epoll",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("samples %q, want %q", got, want)
+	}
+	if left := b.results.Omitted; len(left) != 1 || left[0].Proxy != "no-such-engine" || b.results.Failed {
+		t.Errorf("left out %v, failed %v", left, b.results.Failed)
+	}
+	for _, p := range b.results.Proxies {
+		if p.Name == "wsplice-epoll" && p.Engine != "epoll" {
+			t.Errorf("the engine of %s is %q", p.Name, p.Engine)
+		}
+	}
+	// Who asks for a contender wants to know why it does not run.
+	b.options.proxies = "no-such-engine"
+	s := scenario{name: "echo", load: load.Echo, tunnels: 5, size: 128}
+	if err := b.run(mustContext(t), &s); err == nil || !strings.Contains(err.Error(), "engine") {
+		t.Errorf("run = %v, want what is wrong with the engine", err)
+	}
+}
+
+func unknownEngine(program string) peer {
+	return peer{
+		name: "no-such-engine", program: program, version: []string{"version"}, ready: "ready", optional: true,
+		config: func(p place) string { return wspliceConfig(p, "engine: steam\n") },
+		argv:   func(file string) []string { return []string{"run", "--config", file} },
+	}
+}
+
+// builtWsplice builds the proxy, from the sources as they are.
+func builtWsplice(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "wsplice")
+	cmd := exec.CommandContext(mustContext(t), "go", "build", "-o", program, "wsplice/cmd/wsplice")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+func TestInterruptedComparisonKeepsItsSamplesAndNothingElse(t *testing.T) {
+	results := t.TempDir()
+	b, err := newBench(options{rounds: 2, duration: time.Minute, proxies: "direct", results: results})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scenario{name: "echo", load: load.Echo, tunnels: 5, size: 128}
 	ctx, cancel := context.WithCancel(t.Context())
-	backend, _, err := b.startBackend(ctx, &scenarios[0])
+	backend, _, err := b.startBackend(ctx, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := b.run(ctx, &scenarios[0]); !errors.Is(err, context.Canceled) {
+	if err := b.run(ctx, s); !errors.Is(err, context.Canceled) {
 		t.Errorf("run = %v, want canceled", err)
+	}
+	if err := b.keepPart(); err != nil {
+		t.Error(err)
+	}
+	if files, err := filepath.Glob(filepath.Join(results, "*")); err != nil || len(files) != 0 {
+		t.Errorf("files %v, %v, of no samples", files, err)
+	}
+	b.results.Samples = []report.Sample{{Scenario: "echo", Proxy: "direct", Idle: &report.Idle{Tunnels: 1}}}
+	if err := b.keepPart(); err != nil {
+		t.Error(err)
+	}
+	if r, _ := onlyResult(t, results); !r.Partial || len(r.Samples) != 1 {
+		t.Errorf("partial %v, %d samples", r.Partial, len(r.Samples))
 	}
 	backend.stop()
 	b.close()
@@ -106,32 +210,19 @@ func TestMissingProgramSaysWhatToDo(t *testing.T) {
 func TestBadFlagsAreRefused(t *testing.T) {
 	for _, args := range [][]string{
 		{"--scenarios", "echoo"},
-		{"--scenarios", "echo", "--proxies", "squid"},
+		{"--scenarios", "echo-128B-100", "--proxies", "squid"},
 		{"--rounds", "0"},
 		{"--duration", "0s"},
 		{"stray"},
 		{"--rounds", "1", "stray"},
 		{"serve", "--mode", "mirror"},
 		{"load", "--watch", "proxy"},
-		{"load", "--scenario", "storm"},
+		{"load", "--scenario", "stormy"},
+		{"--scenarios", "["},
+		{"report", "no-such-file"},
 	} {
 		if err := run(mustContext(t), args); err == nil {
 			t.Errorf("%q is accepted", args)
-		}
-	}
-}
-
-func TestConfigurationsNameBothPorts(t *testing.T) {
-	for _, p := range peers("bin/wsplice") {
-		if p.config == nil {
-			continue
-		}
-		text := p.config(place{port: 20001, backendPort: 20002})
-		if !strings.Contains(text, "20001") || !strings.Contains(text, "20002") {
-			t.Errorf("%s: %s", p.name, text)
-		}
-		if strings.HasPrefix(p.name, "wsplice-") != strings.Contains(text, "engine: "+strings.TrimPrefix(p.name, "wsplice-")) {
-			t.Errorf("%s: %s", p.name, text)
 		}
 	}
 }

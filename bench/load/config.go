@@ -1,0 +1,78 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A Scenario says what the tunnels do.
+type Scenario string
+
+// The scenarios.
+const (
+	Echo  Scenario = "echo"  // one message at a time per tunnel, sent again when it is back
+	Open  Scenario = "open"  // messages at fixed times, whether or not earlier ones are back
+	Down  Scenario = "down"  // reads what a source backend sends
+	Up    Scenario = "up"    // sends frames to a sink backend without pause
+	Both  Scenario = "both"  // Down and Up on the same tunnels, against a duplex backend
+	Idle  Scenario = "idle"  // opens tunnels and holds them until the context ends
+	Churn Scenario = "churn" // connects, upgrades, echoes once, closes, and again
+	Storm Scenario = "storm" // all tunnels are cut at once and come back at once
+)
+
+var scenarios = []Scenario{Echo, Open, Down, Up, Both, Idle, Churn, Storm}
+
+// Config describes a run.
+type Config struct {
+	Scenario     Scenario
+	Address      string        // host:port of the proxy or backend, or a comma list of them, used in turn
+	Tunnels      int           // 1 to 60,000; of Churn, how many cycles are under way at once
+	MessageBytes int           // payload of a message or frame, 1 B to 16 MiB; ignored when idle
+	Rate         int           // Open: messages per second over all tunnels, 1 to 1,000,000
+	Idlers       int           // Echo, Open: quiet tunnels held beside the busy ones, 0 to 60,000
+	Sources      int           // client addresses used in turn, 127.1.0.1 and up, 0 to 250; 0 = the kernel's choice
+	Warmup       time.Duration // between opening and the window; of Storm, the quiet before it
+	Window       time.Duration // what is measured; Storm measures until all are back
+
+	// Watch names processes whose CPU time is read at both ends of the
+	// window.
+	Watch map[string][]int
+
+	// OnOpen, if set, is called once when all tunnels are open or failed;
+	// Churn, which has none that last, never calls it.
+	OnOpen func(open int, errors int64)
+
+	patience time.Duration // cycleTimeout, but for tests
+}
+
+func (c *Config) check() error {
+	if !slices.Contains(scenarios, c.Scenario) {
+		return fmt.Errorf("load: scenario %q is none of %v", c.Scenario, scenarios)
+	}
+	if c.Address == "" {
+		return errors.New("load: no address to connect to")
+	}
+	if c.Tunnels < 1 || c.Tunnels > tunnelsMax {
+		return fmt.Errorf("load: %d tunnels, must be 1 to %d", c.Tunnels, tunnelsMax)
+	}
+	if c.Scenario != Idle && (c.MessageBytes < 1 || c.MessageBytes > messageBytesMax) {
+		return fmt.Errorf("load: messages of %d bytes, must be 1 to %d", c.MessageBytes, messageBytesMax)
+	}
+	if open := c.Scenario == Open; open && (c.Rate < 1 || c.Rate > rateMax) {
+		return fmt.Errorf("load: %d messages per second, must be 1 to %d", c.Rate, rateMax)
+	} else if !open && c.Rate != 0 {
+		return fmt.Errorf("load: %s has no rate", c.Scenario)
+	}
+	if c.Idlers < 0 || c.Idlers > tunnelsMax {
+		return fmt.Errorf("load: %d idlers, must be 0 to %d", c.Idlers, tunnelsMax)
+	}
+	if c.Idlers > 0 && c.Scenario != Echo && c.Scenario != Open {
+		return fmt.Errorf("load: %s has no idlers", c.Scenario)
+	}
+	if c.Sources < 0 || c.Sources > sourcesMax {
+		return fmt.Errorf("load: %d sources, must be 0 to %d", c.Sources, sourcesMax)
+	}
+	return nil
+}
