@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 GO       ?= go
 
 .DEFAULT_GOAL := check
-.PHONY: arch bench build check clean e2e fmt fuzz help lint race run test unit
+.PHONY: arch bench bench-full bench-peers build check clean e2e fmt fuzz help lint micro race run test unit
 
 build: ## build bin/wsplice
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/wsplice ./cmd/wsplice
@@ -24,16 +24,21 @@ run: build ## build, then run the demo on http://127.0.0.1:8080/
 
 test: unit e2e ## every test: the rooms, then the built binary with real clients
 
+# What drives tunnels is tested with each engine: by default with io_uring, where
+# the kernel offers it, and then with epoll.
 unit: ## tests of the rooms only
 	$(GO) test ./...
+	WSPLICE_ENGINE=epoll $(GO) test ./proxy
 
-e2e: build ## end-to-end tests only; they need chromium, node and npm
+e2e: build ## end-to-end tests only, with each engine; they need chromium, node and npm
 	.ci/deps
-	cd e2e && WSPLICE_E2E_REQUIRE=1 WSPLICE_BIN='$(CURDIR)/bin/wsplice' $(GO) test ./...
+	cd e2e && for engine in auto epoll; do \
+		WSPLICE_ENGINE=$$engine WSPLICE_E2E_REQUIRE=1 WSPLICE_BIN='$(CURDIR)/bin/wsplice' $(GO) test ./... || exit 1; done
 
 race: ## the rooms under the race detector, and the binary under chaos, hostile heads and stops
 	$(GO) test -race ./...
-	cd e2e && WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|Hostile|Drain|Stderr|Signal' ./...
+	cd e2e && for engine in auto epoll; do \
+		WSPLICE_ENGINE=$$engine WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|Hostile|Drain|Stderr|Signal' ./... || exit 1; done
 
 arch: ## only the rules about imports and sources
 	$(GO) test -count=1 ./internal/archtest
@@ -60,8 +65,17 @@ fuzz: ## fuzz every target for FUZZTIME (30s) each
 		done; \
 	done
 
-bench: build ## a short run of the benchmark against this machine
-	$(GO) run ./bench/wsbench --short
+micro: ## run every benchmark of the hot paths once, so that none can rot
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+bench: build ## measure the judged rows beside nginx and HAProxy, in under five minutes
+	$(GO) run ./bench/wsbench
+
+bench-full: build ## measure everything beside every peer and write BENCHMARKS.md
+	$(GO) run ./bench/wsbench --full --report
+
+bench-peers: ## install the other proxies from Debian's packages, as root
+	bench/install-peers
 
 check: lint test race ## lint, test and race: what to run before a commit
 
@@ -70,5 +84,5 @@ clean: ## remove what the other targets made
 	$(GO) clean -testcache
 
 help: ## show this list
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | \
-		awk -F'\t' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
+		awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'

@@ -23,6 +23,8 @@ type Figures struct {
 	Blind           uint64
 	LoopTicks       []uint64 // by loop
 	StaleEvents     uint64
+	DryReceives     uint64
+	LateCompletions uint64
 	Pipes           int
 	PipesRefused    uint64
 	DescriptorsLeft int
@@ -70,6 +72,8 @@ var (
 	descBlind       = desc("blind_total", "Directions that were spliced without their frame boundaries being known.")
 	descTicks       = desc("loop_ticks_total", "Times round an event loop.", "loop")
 	descStale       = desc("stale_events_total", "Kernel events for sockets that were already closed.")
+	descDry         = desc("dry_receives_total", "Receives by io_uring that found no buffer and were started again.")
+	descLate        = desc("late_completions_total", "Times that completions of io_uring had to wait for room.")
 	descPipes       = desc("pipes_open", "Pipes open for splicing.")
 	descNoPipe      = desc("pipes_refused_total", "Times that no pipe was to be had and bytes were copied.")
 	descLeft        = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
@@ -80,7 +84,7 @@ var (
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descRelayed, descDials, descBytes,
-		descSplices, descBlind, descTicks, descStale, descPipes, descNoPipe, descLeft, descLogDropped,
+		descSplices, descBlind, descTicks, descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 	} {
 		out <- d
 	}
@@ -106,6 +110,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(descSplices, f.Splices)
 	counter(descBlind, f.Blind)
 	counter(descStale, f.StaleEvents)
+	counter(descDry, f.DryReceives)
+	counter(descLate, f.LateCompletions)
 	counter(descNoPipe, f.PipesRefused)
 	counter(descLogDropped, f.LogDropped)
 	for reason, n := range f.Refusals {

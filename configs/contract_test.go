@@ -19,7 +19,7 @@ var contract = []struct{ section, keys string }{
 	{"%s", `
 loops: 2
 engine: epoll
-later engine: io_uring
+engine: io_uring
 pin_cpus: on
 later trusted_networks: [10.0.0.0/8]`},
 	{"log: {%s}", `

@@ -12,7 +12,7 @@ func (d *decoder) config(n *node, c *Config) {
 	wait := func(*node) {}
 	d.mapping(n, map[string]decode{
 		"loops":            d.loops(&c.Loops),
-		"engine":           d.enum(&c.Engine, []string{"auto", "epoll"}, "io_uring"),
+		"engine":           d.enum(&c.Engine, []string{"auto", "io_uring", "epoll"}),
 		"pin_cpus":         d.boolean(&c.PinCPUs),
 		"log":              func(n *node) { d.log(n, &c.Log) },
 		"admin":            func(n *node) { d.admin(n, &c.Admin) },

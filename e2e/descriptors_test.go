@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -160,12 +161,20 @@ func TestEMFILE(t *testing.T) {
 	if share := proxy.CPUShare(time.Second); share > idleCPUMax {
 		t.Errorf("the proxy uses %.0f%% of a CPU without descriptors", 100*share)
 	}
-	if n := len(outcomes); n > 0 {
-		t.Errorf("%d clients were answered without a descriptor", n)
+	// An accept that io_uring had under way knows the old limit, one per loop:
+	// its client is told that there is no descriptor for its backend.
+	refused := len(outcomes)
+	if refused > 0 && (rig.Engine() == "epoll" || refused > runtime.NumCPU()) {
+		t.Errorf("%d clients were answered without a descriptor", refused)
+	}
+	for range refused {
+		if o := <-outcomes; o.err != nil || o.answer.Status != 503 {
+			t.Errorf("a client got %+v, %v", o.answer, o.err)
+		}
 	}
 	lasting.WantEcho("still here")
 	undo()
-	for range clients {
+	for range clients - refused {
 		o := rig.Receive(t, outcomes, "the waiting clients are served")
 		if o.err != nil || o.answer.Status != 101 {
 			t.Errorf("a waiting client got %+v, %v", o.answer, o.err)

@@ -17,6 +17,7 @@ type acceptor struct {
 	peer    netip.AddrPort
 	tcp     bool
 	spread  []*worker // for a socket that only one loop listens on: all of them
+	closed  func()    // set while closing: called when that is done
 }
 
 // start serves who waits, then accepts.
@@ -32,22 +33,34 @@ func (a *acceptor) start() {
 
 // Complete takes a connection off the queue.
 func (a *acceptor) Complete(_ *loop.Socket, op *loop.Op, kind loop.Kind) {
-	if kind != loop.Accept {
+	goesOn := op.More
+	switch {
+	case kind == loop.Close:
+		a.closed()
 		return
-	}
-	if op.Err() != 0 {
+	case kind != loop.Accept:
+		return
+	case op.Err() == 0:
+		a.take(sys.FD(op.N))
+	case op.Err() != sys.ECANCELED:
 		// The kernel has no descriptor or memory although our budget had some:
 		// somebody else took it. The queue stays; an edge would not report it
 		// again.
 		a.worker.counters.acceptErrors++
 		a.worker.starve()
-		return
 	}
+	if a.closed != nil && !goesOn {
+		a.finish()
+	}
+}
+
+// take serves a connection, or keeps it until there are descriptors.
+func (a *acceptor) take(fd sys.FD) {
 	if a.waiting != sys.NoFD {
-		sys.FD(op.N).Close() // accepted after the request to stop
+		fd.Close() // accepted after the request to stop
 		return
 	}
-	a.waiting = sys.FD(op.N)
+	a.waiting = fd
 	a.peer = netip.AddrPort{}
 	if a.tcp {
 		a.peer = a.worker.loop.AcceptedAddr().AddrPort()
@@ -94,10 +107,16 @@ func (a *acceptor) hand(fd sys.FD, peer netip.AddrPort) {
 }
 
 // close empties the queue and stops listening: connections still in it would
-// be reset.
-func (a *acceptor) close() {
+// be reset. closed is called when that is done.
+func (a *acceptor) close(closed func()) {
+	a.closed = closed
+	if a.worker.loop.StopIn(&a.socket) {
+		a.finish()
+	}
+}
+
+func (a *acceptor) finish() {
 	w := a.worker
-	w.loop.StopIn(&a.socket)
 	var peer sys.Sockaddr
 	for a.waiting == sys.NoFD || a.serve() {
 		fd, errno := a.socket.FD.Accept(&peer)
@@ -110,7 +129,9 @@ func (a *acceptor) close() {
 		a.waiting.Close()
 		a.waiting = sys.NoFD
 	}
-	w.loop.Close(&a.socket)
+	if w.loop.Close(&a.socket) {
+		a.closed()
+	}
 }
 
 // starve makes the acceptors wait for a tunnel of this loop to end, or for a

@@ -26,6 +26,10 @@ const (
 	lingerTimeout  = 2 * time.Second
 	lingerBytesMax = 64 << 10
 
+	// guardAfter is how long a tunnel lasts before the kernel is asked to watch
+	// over its backend (tcp.keepalive, tcp.user_timeout).
+	guardAfter = 5 * time.Second
+
 	// acceptPause is how long a loop that is out of descriptors waits before it
 	// looks at its queues again, unless one of its tunnels ends before; each
 	// time in vain doubles it up to acceptPauseMax.
@@ -40,8 +44,10 @@ const (
 	// socket; the kernel caps it at net.core.somaxconn.
 	backlog = 4096
 
-	// tunnelsPerChunk is how many tunnels a worker allocates at once.
-	tunnelsPerChunk = 64
+	// tunnelsPerChunk is how many tunnels a worker allocates at once: as many as
+	// fit into 32 KiB, the largest size that Go's allocator does not round up to
+	// whole pages.
+	tunnelsPerChunk = 80
 
 	// exchangesKeptMax is how many buffers for handshakes a worker keeps for
 	// reuse, and exchangeBytesKept the largest it keeps.

@@ -272,7 +272,7 @@ func TestEarlyDataAfterARefusalIsNoRequest(t *testing.T) {
 	early := strings.Replace(upgradeRequest, "/x", "/smuggled", 1)
 	send := func(t *testing.T, r *rig, client net.Conn) {
 		write(t, client, early)
-		r.awaitTunnel("early data", func(t *Tunnel) bool { return t.client.FD.Pending() })
+		r.awaitTunnel("early data", func(t *Tunnel) bool { return t.worker.loop.Pending(&t.client) })
 	}
 	for name, play := range map[string]func(t *testing.T, r *rig, client, backend net.Conn){
 		"before the answer": func(t *testing.T, r *rig, client, backend net.Conn) {

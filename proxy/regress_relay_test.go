@@ -202,3 +202,21 @@ func TestBackendResetLeavesTheClientItsBytes(t *testing.T) {
 	}
 	client.Close()
 }
+
+// What a burst left parked must not keep a direction from splicing: while the
+// sink takes everything, it is not slow, however much may be parked. Nobody
+// reads here, so that the loop always has more to read and room to send.
+func TestBulkIsSplicedBehindABurst(t *testing.T) {
+	const size, tunnels = 2 << 20, 5
+	r := newRig(t, func(c *Config) { c.Limits.Parked = 64 << 20 })
+	for i := range uint64(tunnels) {
+		client, backend := r.tunnel()
+		write(t, client, strings.Repeat("x", size))
+		testutil.Eventually(t, patience, "the backend's kernel has it all", func() bool { return r.upBytes() == (i+1)*size })
+		reset(t, client)
+		reset(t, backend)
+	}
+	if n := r.server.Stats().Splices; n < tunnels {
+		t.Errorf("%d directions were spliced, want %d", n, tunnels)
+	}
+}

@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -58,7 +60,7 @@ func newRigWith(t testing.TB, change func(c *Config), prepare func(s *Server)) *
 	r := &rig{t: t, backend: listener.(*net.TCPListener), moves: make(map[[2]tunnelState]int)}
 	c := Config{
 		Loops:     2,
-		Engine:    "auto",
+		Engine:    cmp.Or(os.Getenv("WSPLICE_ENGINE"), "auto"),
 		Listeners: []Listener{{Network: "tcp", Address: "127.0.0.1:0"}},
 		Routes:    []Route{{Path: "/", Base: "/", Upstream: r.upstream(listener.Addr().String())}},
 		Limits:    Limits{Head: 16 << 10, Parked: 64 << 10},

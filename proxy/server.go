@@ -45,8 +45,12 @@ func (s *Server) prepare() error {
 	if err != nil {
 		return err
 	}
+	sockets := limit
+	if most := s.config.Limits.Tunnels; most > 0 {
+		sockets = min(limit, descriptorsPerTunnel*most)
+	}
 	for index := range s.config.Loops {
-		w, err := newWorker(s, index)
+		w, err := newWorker(s, index, sockets/s.config.Loops)
 		if err != nil {
 			return fmt.Errorf("start loop %d: %w", index, err)
 		}
@@ -121,15 +125,26 @@ func (s *Server) TunnelsMax() int {
 	return s.room
 }
 
-// Engine names the engine of the loops.
-func (s *Server) Engine() string { return s.workers[0].loop.Engine() }
+// Engine names the engine of the loops, and how many bytes of memory its
+// queues and buffers may take, of all loops together. refused says why it is
+// not io_uring although the choice was left to the loops. Each loop chooses for
+// itself; the first one that was refused speaks for all.
+func (s *Server) Engine() (name string, memory int, refused error) {
+	for _, w := range s.workers {
+		memory += w.loop.EngineMemory()
+		if n, err := w.loop.Engine(); name == "" || err != nil && refused == nil {
+			name, refused = n, err
+		}
+	}
+	return name, memory, refused
+}
 
 // Stop accepts what waits in the queues, stops listening, and lets open tunnels
 // go on until they end or ctx does; those still open then are closed. It
 // returns how many that were, after all loops have ended.
 func (s *Server) Stop(ctx context.Context) (cut int) {
 	// First all queues, then the tunnels: a loop may hand connections to others.
-	s.onEach(func(w *worker, done func()) { w.closeAcceptors(); done() }).Wait()
+	s.onEach((*worker).closeAcceptors).Wait()
 	drained := s.onEach((*worker).drain)
 	done := make(chan struct{})
 	go func() { drained.Wait(); close(done) }()

@@ -32,18 +32,23 @@ import (
 // Every state but free may go to closing. The table is legalMoves; the test
 // TestTunnelTable holds this comment to it.
 type Tunnel struct {
-	worker *worker
-	id     uint64 // of this use of the slot, for the log
-	state  tunnelState
-
-	// Who. The lease on server is held from picking until release.
-	client   loop.Socket
-	backend  loop.Socket
-	peer     netip.AddrPort // invalid for a unix socket
-	route    *Route
-	server   *pool.Server
+	worker   *worker
+	id       uint64 // of this use of the slot, for the log
+	state    tunnelState
 	admitted bool // counts towards limits.tunnels
 	served   bool // had a request relayed and refused before this one
+	guarded  bool // the kernel watches whether the backend is still there
+
+	// How it ended; the first cause counts.
+	endedBy side
+	cause   cause
+
+	// Who. The lease on server is held from picking until release.
+	client  loop.Socket
+	backend loop.Socket
+	peer    netip.AddrPort // invalid for a unix socket
+	route   *Route
+	server  *pool.Server
 
 	// The phase before relaying; nil before the first byte and while relaying.
 	x *exchange
@@ -55,12 +60,8 @@ type Tunnel struct {
 	timer    loop.Timer
 	opened   time.Duration // when relaying began; 0 before
 	active   time.Duration // last byte in either direction
-	lingered int           // bytes dropped while lingering
+	lingered int32         // bytes dropped while lingering
 	unsent   uint32        // bytes in both send queues when the timer last looked
-
-	// How it ended; the first cause counts.
-	endedBy side
-	cause   cause
 }
 
 // A flow is one direction of a tunnel.
@@ -71,7 +72,8 @@ type flow struct {
 	sending  sending
 	ended    bool // the source sends no more
 	finished bool // everything was flushed and the sink shut down, or it is dead
-	toSplice bool // a read is being cancelled so that splicing can begin
+	toSplice bool // splicing is to begin once nothing is being read or sent
+	slow     bool // a send went short, and what was left is not sent yet
 	blind    bool // it was spliced without frame boundaries being known
 }
 

@@ -11,10 +11,6 @@ import (
 // its request is not looked at again.
 func (t *Tunnel) refuse(r *handshake.Refusal) {
 	t.worker.refused(t, r)
-	if t.client.Out.InFlight() {
-		t.close() // it does not even take an interim answer
-		return
-	}
 	t.beginAnswer()
 	t.x.reply = r.AppendResponse(t.x.reply[:0])
 	t.sendAnswer()
@@ -47,9 +43,14 @@ func (t *Tunnel) beginAnswer() {
 }
 
 func (t *Tunnel) sendAnswer() {
-	w := t.worker
-	w.loop.Arm(&t.timer, t, lingerTimeout)
-	if w.loop.Send(&t.client, t.x.reply, false) {
+	t.worker.loop.Arm(&t.timer, t, lingerTimeout)
+	if !t.client.Out.InFlight() { // else an interim answer goes first
+		t.sendReply()
+	}
+}
+
+func (t *Tunnel) sendReply() {
+	if t.worker.loop.Send(&t.client, t.x.reply, false) {
 		t.answerSent(&t.client.Out)
 	}
 }
@@ -58,7 +59,11 @@ func (t *Tunnel) sendAnswer() {
 func (t *Tunnel) onAnswering(op *loop.Op, kind loop.Kind) {
 	switch kind {
 	case loop.Send:
-		t.answerSent(op)
+		if t.down.sending == sendingNothing {
+			t.answerSent(op)
+		} else if t.sent(&t.down, &t.client, op); t.state == stateAnswering && !t.client.Out.InFlight() {
+			t.sendReply()
+		}
 	case loop.PollHangup:
 		t.close()
 	}
@@ -79,7 +84,7 @@ func (t *Tunnel) startReply(n int) {
 	x.body = w.response.Body(x.toHead)
 	// What the client sent before it could know of the refusal was meant for a
 	// tunnel: it must not become a request.
-	x.keepAlive = x.keepAlive && x.body.Kind() != handshake.BodyUntilClose && !w.draining && !t.client.FD.Pending()
+	x.keepAlive = x.keepAlive && x.body.Kind() != handshake.BodyUntilClose && !w.draining && !w.loop.Pending(&t.client)
 	x.reply = w.response.AppendReply(x.reply[:0], x.keepAlive)
 	t.setState(stateReplying)
 	w.counters.relayedRefusals++
@@ -113,7 +118,7 @@ func (t *Tunnel) onReplying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		t.down.ended = true
 		t.continueReply()
 	default:
-		t.relayBody(op.Buf, sendingLent)
+		t.relayBody(op.Buf(), sendingLent)
 	}
 }
 
@@ -130,7 +135,7 @@ func (t *Tunnel) relayBody(b []byte, memory sending) {
 		t.x.complete, t.down.ended = true, true
 		// Before the last of the body is out, the client cannot know that the
 		// answer is complete: what it has sent is no next request either.
-		if n > 0 && t.client.FD.Pending() {
+		if n > 0 && t.worker.loop.Pending(&t.client) {
 			t.x.keepAlive = false
 		}
 	}
@@ -145,7 +150,8 @@ func (t *Tunnel) continueReply() {
 	w := t.worker
 	switch {
 	case t.client.Out.InFlight():
-		w.loop.StopIn(&t.backend)
+		w.loop.Pause(&t.backend)
+		w.loop.Await(&t.client)
 	case !t.down.ended:
 		if !t.backend.In.InFlight() {
 			w.loop.Recv(&t.backend)
@@ -159,11 +165,17 @@ func (t *Tunnel) continueReply() {
 // or ends it.
 func (t *Tunnel) finishReply() {
 	w := t.worker
-	keepAlive := w.loop.StopIn(&t.client) && t.x.complete && t.x.keepAlive
+	w.loop.Pause(&t.client)
 	t.releaseServer()
 	t.releaseAdmission()
-	w.loop.Close(&t.backend)
-	if !keepAlive {
+	if t.backend.Open() && w.loop.Close(&t.backend) {
+		t.nextRequest()
+	} // else onClosed goes on
+}
+
+func (t *Tunnel) nextRequest() {
+	w := t.worker
+	if !t.x.complete || !t.x.keepAlive {
 		t.linger(&t.client)
 		return
 	}
@@ -186,19 +198,18 @@ func (t *Tunnel) linger(s *loop.Socket) {
 	if s == &t.backend {
 		other = &t.client
 	}
-	if other.Attached() {
+	if other.Open() {
 		w.loop.Close(other)
 	}
 	s.FD.ShutdownWrite()
 	w.loop.Arm(&t.timer, t, lingerTimeout)
-	if w.loop.StopIn(s) {
-		w.loop.Recv(s)
-	}
+	w.loop.Pause(s)
+	w.loop.Recv(s)
 }
 
 // lingering returns the side that is being lingered for.
 func (t *Tunnel) lingering() *loop.Socket {
-	if t.client.Attached() {
+	if t.client.Open() {
 		return &t.client
 	}
 	return &t.backend
@@ -213,8 +224,9 @@ func (t *Tunnel) onLingering(op *loop.Op, kind loop.Kind) {
 	case op.Err() != 0 || op.N == 0:
 		t.close()
 	default:
-		t.lingered += int(op.N)
-		if s := t.lingering(); t.lingered > lingerBytesMax && t.worker.loop.StopIn(s) {
+		t.lingered += op.N
+		if s := t.lingering(); t.lingered > lingerBytesMax {
+			t.worker.loop.Pause(s)
 			// It gets its time to read the answer, but is not read any more:
 			// closing now would send the RST that lingering is to avoid.
 			t.worker.loop.PollHangup(s)

@@ -64,14 +64,31 @@ func (t *Tunnel) blame(by side, why cause) {
 	}
 }
 
-// armQuiet arms the timer for the quiet time that the current state allows.
+// armQuiet arms the timer for the quiet time that the current state allows, or
+// for the moment from which the tunnel is guarded.
 func (t *Tunnel) armQuiet() {
-	if limit := t.quietLimit(); limit > 0 {
-		t.unsent = t.inQueues()
+	t.unsent = 0 // not looked at: what is there then counts as progress
+	limit := t.quietLimit()
+	if !t.guarded && (limit == 0 || limit > guardAfter) {
+		limit = guardAfter
+	}
+	if limit > 0 {
 		t.worker.loop.Arm(&t.timer, t, limit)
 	} else {
 		t.worker.loop.Disarm(&t.timer)
 	}
+}
+
+// guard has the kernel notice when the backend vanishes. The client's socket has
+// it from its listener; here it takes a call for each setting, so a tunnel has
+// to last a while first (ADR 11).
+func (t *Tunnel) guard() {
+	if t.guarded || !t.relays() || !t.backend.Open() {
+		return
+	}
+	t.guarded = true
+	t.backend.FD.Keepalive(t.worker.server.config.TCP.Keepalive)
+	t.backend.FD.UserTimeout(t.worker.server.config.TCP.UserTimeout)
 }
 
 // quietLimit is how long neither side may send a byte; 0 is no limit.
@@ -93,6 +110,7 @@ func (t *Tunnel) quietLimit() time.Duration {
 // quietTimeout ends a tunnel that was quiet for too long. The clock is only
 // written while bytes move; the timer follows it here, once per limit.
 func (t *Tunnel) quietTimeout() {
+	t.guard()
 	limit := t.quietLimit()
 	if limit == 0 {
 		return
@@ -185,6 +203,8 @@ func (t *Tunnel) onClosed(s *loop.Socket) {
 	switch {
 	case t.state == stateDialing && s == &t.backend:
 		t.dialNext(false)
+	case t.state == stateReplying && s == &t.backend:
+		t.nextRequest()
 	case t.state == stateClosing && !t.client.Attached() && !t.backend.Attached():
 		t.worker.free(t)
 	}

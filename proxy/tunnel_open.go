@@ -28,7 +28,7 @@ func (t *Tunnel) onRequest(op *loop.Op) {
 		t.x = t.worker.takeExchange()
 	}
 	x, limit := t.x, t.worker.server.config.Limits.Head
-	x.request = append(x.request, op.Buf...)
+	x.request = append(x.request, op.Buf()...)
 	n, refusal := x.requestScan.Scan(x.request)
 	switch {
 	case refusal != nil:
@@ -37,7 +37,7 @@ func (t *Tunnel) onRequest(op *loop.Op) {
 	case n == 0:
 		return
 	}
-	t.worker.loop.StopIn(&t.client)
+	t.worker.loop.Pause(&t.client)
 	if refusal != nil {
 		t.refuse(refusal)
 		return
@@ -51,7 +51,7 @@ func (t *Tunnel) headTimeout() {
 		t.close() // it has no further request, or came too late with its first
 		return
 	}
-	t.worker.loop.StopIn(&t.client)
+	t.worker.loop.Pause(&t.client)
 	t.refuse(handshake.RefusalHeadTimeout)
 }
 
@@ -125,12 +125,10 @@ func (t *Tunnel) connect() (failed bool) {
 	}
 	if addr.Family() != sys.AFUnix {
 		fd.NoDelay()
-		fd.Keepalive(w.server.config.TCP.Keepalive)
-		fd.UserTimeout(w.server.config.TCP.UserTimeout)
 	}
 	w.loop.Attach(&t.backend, fd, t)
 	w.loop.Arm(&t.timer, t, x.dialUntil-w.loop.Now())
-	if !w.loop.Connect(&t.backend, addr) {
+	if !w.loop.Connect(&t.backend, addr, x.out) {
 		return false
 	}
 	switch errno := t.backend.Out.Err(); {
@@ -221,8 +219,10 @@ func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op) {
 // dialTimeout gives up an address, or tries a full queue again.
 func (t *Tunnel) dialTimeout() {
 	switch {
-	case t.backend.Attached():
+	case t.backend.Open():
 		t.redial()
+	case t.backend.Attached():
+		// onClosed goes on
 	case t.connect():
 		t.dialNext(false)
 	}
@@ -247,16 +247,21 @@ func shortage(errno sys.Errno) bool {
 	return false
 }
 
-// sendHead sends the request to the connected backend.
+// sendHead sends what the connected backend's socket has not taken yet of the
+// request, most often nothing.
 func (t *Tunnel) sendHead() {
 	w := t.worker
+	rest := t.x.out[t.backend.Out.N:]
 	t.setState(stateUpgrading)
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
 	w.loop.Recv(&t.backend)
-	if !w.loop.Send(&t.backend, t.x.out, false) {
+	if len(rest) == 0 {
+		return
+	}
+	if !w.loop.Send(&t.backend, rest, false) {
 		// The exchange must stay, and these bytes are not the tunnel's, even if
 		// the backend answers before it has read them all.
-		t.up.sending, t.up.skip = sendingExchange, int32(len(t.x.out))
+		t.up.sending, t.up.skip = sendingExchange, int32(len(rest))
 	} else if t.backend.Out.Err() != 0 {
 		t.refuse(handshake.RefusalBackendClosed)
 	}
@@ -278,7 +283,7 @@ func (t *Tunnel) onUpgrading(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case op.Err() != 0 || op.N == 0:
 		t.refuse(handshake.RefusalBackendClosed)
 	default:
-		t.x.answer = append(t.x.answer, op.Buf...)
+		t.x.answer = append(t.x.answer, op.Buf()...)
 		t.scanAnswer()
 	}
 }

@@ -69,6 +69,10 @@ func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case loop.PollIn:
 		t.move(from)
 	case loop.PollOut:
+		if into.finished {
+			into.pump.Drop(t.worker.pipes) // it was given up meanwhile
+			return
+		}
 		t.move(into)
 	case loop.PollHangup:
 		t.hungUp(from)
@@ -78,11 +82,12 @@ func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 // received forwards lent bytes, or ends the direction.
 func (t *Tunnel) received(f *flow, op *loop.Op) {
 	switch {
+	case f.finished:
 	case op.N > 0:
 		t.active = t.worker.loop.Now()
 		n := int(op.N)
 		source, sink := t.ends(f)
-		t.forward(f, sink, op.Buf, sendingLent)
+		t.forward(f, sink, op.Buf(), sendingLent)
 		if t.relays() && !f.finished {
 			t.steer(f, source, sink, n)
 		}
@@ -98,16 +103,24 @@ func (t *Tunnel) steer(f *flow, source, sink *loop.Socket, n int) {
 	loop := t.worker.loop
 	switch {
 	case t.full(f, sink):
-		if loop.StopIn(source) {
-			loop.PollHangup(source) // its death must not go unnoticed meanwhile
-		}
-	case sink.Out.InFlight():
+		t.holdBack(source)
+	case f.slow: // nothing is gained by splicing into such a sink
 	case f.pump.Saw(n) && !source.Urgent():
 		f.toSplice = true
-		if loop.StopIn(source) {
+		switch over := loop.StopIn(source); {
+		case sink.Out.InFlight():
+			loop.Await(sink)
+		case over:
 			t.resume(f)
 		}
 	}
+}
+
+// holdBack stops reading from source. Its death must not go unnoticed
+// meanwhile.
+func (t *Tunnel) holdBack(source *loop.Socket) {
+	t.worker.loop.Pause(source)
+	t.worker.loop.PollHangup(source)
 }
 
 // full reports whether the source is to wait for the sink: one more read
@@ -124,30 +137,40 @@ func (t *Tunnel) forward(f *flow, sink *loop.Socket, b []byte, memory sending) {
 	}
 	if sink.Out.InFlight() {
 		f.pump.Park(b)
+		t.worker.loop.Await(sink)
 		return
 	}
 	if n, over := t.push(f, sink, b, memory); over && n < len(b) {
+		f.slow = true
 		f.pump.Park(b[n:])
 		t.sendParked(f, sink)
 	}
 }
 
-// sendParked sends what is parked.
+// sendParked sends what is parked: once a send went short, by sends that wait
+// for the sink, until nothing is left.
 func (t *Tunnel) sendParked(f *flow, sink *loop.Socket) {
 	for f.pump.Parked() > 0 {
-		n, over := t.push(f, sink, f.pump.ParkedBytes(), sendingParked)
+		b := f.pump.ParkedBytes()
+		n, over := t.push(f, sink, b, sendingParked)
 		if !over {
 			return
 		}
+		f.slow = f.slow || n < len(b)
 		f.pump.Unpark(n)
 	}
+	f.slow = false
 }
 
 // push sends b and returns how much of it went. over is false when the send is
 // in flight or the sink has failed.
 func (t *Tunnel) push(f *flow, sink *loop.Socket, b []byte, memory sending) (n int, over bool) {
-	if !t.worker.loop.Send(sink, b, memory == sendingLent) {
+	once := memory == sendingLent || memory == sendingParked && !f.slow
+	if !t.worker.loop.Send(sink, b, once) {
 		f.sending = memory
+		if memory == sendingParked {
+			t.worker.loop.Await(sink) // there may be more
+		}
 		return 0, false
 	}
 	n = int(sink.Out.N)
@@ -176,13 +199,31 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 		t.sinkFailed(f, op.Err())
 		return
 	}
+	if rest := op.Buf(); len(rest) > 0 {
+		f.slow = true
+		if memory == sendingLent {
+			f.pump.ParkFirst(rest)
+		}
+	}
 	t.sendParked(f, sink)
 	if !t.relays() {
 		return
 	}
 	t.releaseExchange()
-	if !f.finished && !sink.Out.InFlight() {
+	source, _ := t.ends(f)
+	switch {
+	case f.finished:
+	case !sink.Out.InFlight():
 		t.resume(f)
+	case f.toSplice && f.slow:
+		f.toSplice = false
+		if !source.In.InFlight() {
+			t.worker.loop.Recv(source)
+		}
+	case f.toSplice:
+		t.worker.loop.Await(sink)
+	case source.In.Kind == loop.Recv && t.full(f, sink):
+		t.holdBack(source)
 	}
 }
 
@@ -219,7 +260,7 @@ func (t *Tunnel) resume(f *flow) {
 // unwatch ends the watch for the source's death, before it is read again.
 func (t *Tunnel) unwatch(source *loop.Socket) {
 	if source.In.Kind == loop.PollHangup {
-		t.worker.loop.StopIn(source)
+		t.worker.loop.Pause(source)
 	}
 }
 
@@ -278,6 +319,7 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 		t.abandon(t.opposite(f))
 	}
 	if _, sink := t.ends(f); sink.Out.InFlight() {
+		t.worker.loop.Await(sink)
 		t.settle() // sent will finish it
 	} else {
 		t.finish(f)
@@ -303,7 +345,7 @@ func (t *Tunnel) abandon(f *flow) {
 	}
 	source, sink := t.ends(f)
 	f.ended, f.finished = true, true
-	t.worker.loop.StopIn(source)
+	t.worker.loop.Pause(source)
 	if t.worker.loop.StopOut(sink) {
 		f.pump.Drop(t.worker.pipes)
 	}
@@ -316,8 +358,10 @@ func (t *Tunnel) finish(f *flow) {
 		return
 	}
 	f.finished = true
-	_, sink := t.ends(f)
-	sink.FD.ShutdownWrite()
+	if t.cause != causeEnd || !t.opposite(f).finished { // else closing says it
+		_, sink := t.ends(f)
+		sink.FD.ShutdownWrite()
+	}
 	t.settle()
 }
 

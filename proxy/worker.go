@@ -49,13 +49,14 @@ type worker struct {
 	journal  *journal
 }
 
-func newWorker(s *Server, index int) (*worker, error) {
+// newWorker prepares a worker whose loop is to hold so many sockets.
+func newWorker(s *Server, index, sockets int) (*worker, error) {
 	w := &worker{server: s, index: index, lend: min(s.config.Limits.Parked, loop.LendMax)}
 	pin := -1
 	if s.config.Pin {
 		pin = index
 	}
-	l, err := loop.New(loop.Config{Engine: s.config.Engine, Lend: w.lend, Pin: pin})
+	l, err := loop.New(loop.Config{Engine: s.config.Engine, Lend: w.lend, Sockets: sockets, Pin: pin})
 	if err != nil {
 		return nil, err
 	}
@@ -128,14 +129,21 @@ func (w *worker) free(t *Tunnel) {
 }
 
 // closeAcceptors closes the listeners after what waits in their queues was
-// accepted.
-func (w *worker) closeAcceptors() {
+// accepted, and then calls done.
+func (w *worker) closeAcceptors(done func()) {
 	w.draining = true
+	w.loop.Disarm(&w.retryTimer)
+	open := len(w.acceptors) + 1
+	closed := func() {
+		if open--; open == 0 {
+			done()
+		}
+	}
 	for _, a := range w.acceptors {
-		a.close()
+		a.close(closed)
 	}
 	w.acceptors = nil
-	w.loop.Disarm(&w.retryTimer)
+	closed()
 }
 
 // drain calls done when no tunnel is left. Connections that have sent nothing

@@ -20,6 +20,21 @@ func (p *Pump) Park(b []byte) {
 	_ = p.parked.Flush()
 }
 
+// ParkFirst keeps a copy of b before what is parked already.
+func (p *Pump) ParkFirst(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	behind := p.parked
+	p.parked = nil
+	p.Park(b)
+	if behind != nil {
+		later, _ := behind.Peek(behind.Len())
+		p.Park(later)
+		_ = behind.Close()
+	}
+}
+
 // Parked returns how many bytes are parked.
 func (p *Pump) Parked() int {
 	if p.parked == nil {

@@ -182,6 +182,8 @@ func figures(s proxy.Stats) admin.Figures {
 	for _, l := range s.Loops {
 		f.LoopTicks = append(f.LoopTicks, l.Ticks)
 		f.StaleEvents += l.Stale
+		f.DryReceives += l.Dry
+		f.LateCompletions += l.Overflows
 	}
 	return f
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -67,6 +68,7 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 
+	debug.FreeOSMemory() // what the start needed, and is needed no more
 	server.Start()
 	if adminServer != nil {
 		go adminServer.Serve()
@@ -98,12 +100,14 @@ func announce(log *slog.Logger, c *configs.Config, server *proxy.Server, adminSe
 	if adminServer != nil {
 		log.Info("admin listening", "address", adminServer.Address())
 	}
-	if c.Engine == "auto" {
-		log.Info("engine chosen", "engine", server.Engine(), "because", "io_uring is not supported yet")
+	engine, memory, refused := server.Engine()
+	log.Info("engine", "name", engine, "memory_bytes", memory)
+	if refused != nil {
+		log.Warn("engine: auto falls back to epoll", "because", refused)
 	}
 	// Whoever started the process waits for this line, whatever the log level.
 	ready := slog.NewRecord(time.Now(), slog.LevelInfo, "ready", 0)
-	ready.Add("version", version, "engine", server.Engine(), "loops", server.Loops(),
+	ready.Add("version", version, "engine", engine, "loops", server.Loops(),
 		"tunnels_max", server.TunnelsMax())
 	_ = log.Handler().Handle(context.Background(), ready) // a log that fails is not worth dying for
 }

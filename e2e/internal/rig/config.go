@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"sort"
@@ -26,20 +27,25 @@ type Config struct {
 	LogFormat string // default json
 	LogTunnel string // `log.tunnels`, default both
 
+	Engine string // default what Engine returns
+
 	// How the process runs.
 	Files       uint64 // RLIMIT_NOFILE, 0 = inherited
 	User        int    // user and group to run as, 0 = inherited
+	NoUring     bool   // io_uring_setup(2) is forbidden
 	TinyLogPipe bool   // shrink the pipe behind stderr to one page
 }
+
+// Engine is the engine that every configuration asks for: what the environment
+// says in WSPLICE_ENGINE, or auto.
+func Engine() string { return cmp.Or(os.Getenv("WSPLICE_ENGINE"), "auto") }
 
 // yaml returns the configuration file. Its own directory is dir.
 func (c *Config) yaml(dir string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "log: {level: %s, format: %s, tunnels: %s}\n",
 		or(c.LogLevel, "info"), or(c.LogFormat, "json"), or(c.LogTunnel, "both"))
-	if engine := os.Getenv("WSPLICE_ENGINE"); engine != "" {
-		fmt.Fprintf(&b, "engine: %s\n", engine)
-	}
+	fmt.Fprintf(&b, "engine: %s\n", or(c.Engine, Engine()))
 	fmt.Fprintf(&b, "admin: {address: %q}\n", c.adminAddress(dir))
 	writeSettings(&b, "timeouts", c.timeouts())
 	writeSettings(&b, "limits", c.Limits)

@@ -256,12 +256,18 @@ type Result struct {
 // Run runs wsplice until it ends by itself, and ends the test if it does not.
 func Run(t testing.TB, args ...string) Result {
 	t.Helper()
+	return runLimited(t, Config{}, args...)
+}
+
+// runLimited is Run with the limits of cfg.
+func runLimited(t testing.TB, cfg Config, args ...string) Result {
+	t.Helper()
 	bin, err := Binary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	cmd := exec.Command(bin, args...)
+	cmd := command(cfg, append([]string{bin}, args...)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -290,8 +296,12 @@ func RunConfig(t testing.TB, command, text string) (Result, string) {
 // RunFailing runs a process that is expected to refuse to serve cfg.
 func RunFailing(t testing.TB, cfg Config) Result {
 	t.Helper()
-	res, _ := RunConfig(t, "run", cfg.yaml(TempDir(t, 0)))
-	return res
+	dir := TempDir(t, 0)
+	file := filepath.Join(dir, "wsplice.yaml")
+	if err := os.WriteFile(file, []byte(cfg.yaml(dir)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return runLimited(t, cfg, "run", "--config", file)
 }
 
 // TempDir returns a new directory that user (0 = the caller) owns. Unlike

@@ -7,11 +7,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Role is what this test binary does when it is started again as a helper
@@ -56,18 +60,19 @@ func play(role Role) {
 
 // limited is what the role "launch" needs to become another program.
 type limited struct {
-	Files uint64
-	User  int
-	Argv  []string
+	Files   uint64
+	User    int
+	NoUring bool
+	Argv    []string
 }
 
 // command runs argv with the limits of cfg. They are set by this binary in
 // between, because only the process itself can lower them before it starts.
 func command(cfg Config, argv ...string) *exec.Cmd {
-	if cfg.Files == 0 && cfg.User == 0 {
+	if cfg.Files == 0 && cfg.User == 0 && !cfg.NoUring {
 		return exec.Command(argv[0], argv[1:]...)
 	}
-	text, err := json.Marshal(limited{cfg.Files, cfg.User, argv})
+	text, err := json.Marshal(limited{cfg.Files, cfg.User, cfg.NoUring, argv})
 	if err != nil {
 		panic(err)
 	}
@@ -92,9 +97,32 @@ func execLimited() error {
 			return err
 		}
 	}
+	if l.NoUring {
+		if err := forbidUring(); err != nil {
+			return fmt.Errorf("forbid io_uring: %w", err)
+		}
+	}
 	_ = os.Unsetenv(roleEnv)
 	_ = os.Unsetenv(launchEnv)
 	return syscall.Exec(l.Argv[0], l.Argv, os.Environ())
+}
+
+// forbidUring makes io_uring_setup(2) fail with EPERM, as the seccomp profiles
+// of containers do.
+func forbidUring() error {
+	const offsetNr = 0 // of struct seccomp_data
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offsetNr},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: unix.SYS_IO_URING_SETUP},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread() // the filter is the thread's, and so the new program's
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
 }
 
 // Become gives up root for user and its group of the same number.
