@@ -1,0 +1,31 @@
+package frame
+
+import "github.com/gobwas/ws"
+
+const (
+	// headerBytesMax bounds a header: two bytes, a length of eight, a key.
+	headerBytesMax = ws.MaxHeaderSize
+
+	// headerBytesMin is a header without a longer length and without a key.
+	headerBytesMin = ws.MinHeaderSize
+
+	// keyBytes is the size of a masking key.
+	keyBytes = 4
+
+	// ownPayloadBytes is the payload of our pings, and so of their pongs.
+	ownPayloadBytes = 8
+
+	// keptBytesMax bounds what a Scanner holds back: an own pong, masked, but
+	// for its last byte, which decides.
+	keptBytesMax = headerBytesMin + keyBytes + ownPayloadBytes - 1
+
+	// controlBytesMax bounds the payload of a control frame (RFC 6455
+	// section 5.5).
+	controlBytesMax = ws.MaxControlFramePayloadSize
+
+	// reasonBytesMax bounds the reason of a Close: its code takes two bytes.
+	reasonBytesMax = controlBytesMax - 2
+
+	// scannerBytesMax bounds a Scanner. Every tunnel has two.
+	scannerBytesMax = 56
+)
