@@ -11,19 +11,15 @@ const _ = uint(headerBytesMax - keptBytesMax - 1)
 // ownHeaderBytes returns the size of the header of a pong of ours.
 func (s *Scanner) ownHeaderBytes() int { return headerBytes(s.rules&maskBit | ownPayloadBytes) }
 
-// keep adds b to what is held, as long as the whole may be a pong of ours.
-// Where it may not, it takes nothing: n is 0, and what was held is released.
+// keep adds b to what is held, as long as the whole may be a pong of ours;
+// the first byte is known to be ownFirst. Where it may not, it takes nothing:
+// n is 0, and what was held, if anything was, is to be released.
 func (s *Scanner) keep(b []byte) (n int, step Step) {
-	before, whole := 0, s.ownHeaderBytes()+ownPayloadBytes
-	if s.state == keeping {
-		before = int(s.heldBytes)
-	}
+	before, whole := int(s.heldBytes), s.ownHeaderBytes()+ownPayloadBytes
 	n = copy(s.held[before:whole], b)
 	switch after := before + n; {
 	case s.lost || !s.mayBeOwn(s.held[:after]):
-		if before > 0 {
-			s.state = releasing
-		}
+		s.state = releasing
 		return 0, Step{Do: Release}
 	case after < whole:
 		s.state, s.heldBytes = keeping, uint8(after)
@@ -33,12 +29,9 @@ func (s *Scanner) keep(b []byte) (n int, step Step) {
 	return n, Step{Do: Drop, Event: OwnPong}
 }
 
-// mayBeOwn reports whether a pong of ours may begin with p, which is not
-// empty and not longer than one.
+// mayBeOwn reports whether a pong of ours may begin with p, which begins with
+// ownFirst and is not longer than one.
 func (s *Scanner) mayBeOwn(p []byte) bool {
-	if p[0] != ownFirst {
-		return false
-	}
 	if len(p) > 1 && p[1] != s.rules&maskBit|ownPayloadBytes {
 		return false
 	}

@@ -109,8 +109,8 @@ func (s *Scanner) Init(r Rules) {
 // Next looks at b, which follows what it was shown before, and returns what
 // to do with b[:n] and what ends there. It does not hold on to b.
 //
-// It returns before the end of b where there is something to say; the caller
-// then shows it b[n:], until n is len(b). n is 0 only with Release and with
+// It returns before the end of b where there is something to say, or may be
+// about what follows; the caller then shows it b[n:], until n is len(b). n is 0 only with Release and with
 // Violation, and neither comes again at the same byte. In an opaque direction
 // it is always len(b), Forward. Where the stream ends, the caller forwards
 // Kept.
@@ -126,6 +126,7 @@ func (s *Scanner) Next(b []byte) (n int, step Step) {
 			if n == len(b) || s.state != between {
 				continue
 			}
+			s.heldBytes = 0
 			if s.swallow && b[n] == ownFirst {
 				if n > 0 {
 					return n, Step{}
@@ -134,7 +135,7 @@ func (s *Scanner) Next(b []byte) (n int, step Step) {
 					return m, kept
 				}
 			}
-			s.state, s.heldBytes = header, 0
+			s.state = header
 		case header:
 			m, event := s.readHeader(b[n:])
 			if n += m; event != None {
@@ -235,7 +236,7 @@ func (s *Scanner) Kept() []byte {
 // be they fragments of one message (RFC 6455 section 5.4), with nothing held
 // back, and before a Close.
 func (s *Scanner) AtBoundary() bool {
-	return s.state == between && !s.closed && !s.lost
+	return s.state == between && !s.closed
 }
 
 // Remaining returns how many payload bytes of the current frame are still to
