@@ -73,7 +73,22 @@ type Route struct {
 
 	IdleTimeout      time.Duration // 0 = none
 	HalfCloseTimeout time.Duration // 0 = none
+	Lifetime         time.Duration // ±10% by tunnel; 0 = none
+
+	Frames       Frames        // of WebSocket tunnels; others are never looked at
+	PingInterval time.Duration // 0 = none; needs frames to be followed
+	PongTimeout  time.Duration // 0 = a missing pong ends nothing
 }
+
+// Frames says whether the frames of a tunnel are followed. Only then can it
+// be pinged and end with a Close frame.
+type Frames uint8
+
+const (
+	FramesAuto   Frames = iota // until a direction turns bulk in small frames
+	FramesAlways               // even then
+	FramesOff
+)
 
 // A Page is a fixed answer to a GET of one path.
 type Page struct {

@@ -43,11 +43,49 @@ type line struct {
 	refusal  *handshake.Refusal // our own answer
 	status   int                // of the backend's
 	target   string
-	up, down uint64
-	spliced  bool
+	up, down flowLine
 	duration time.Duration
 	endedBy  side
 	cause    cause
+	closed   side   // who closed first, in frames
+	sent     uint16 // code of our own Close frames
+}
+
+// A flowLine is what the line about a tunnel's end says of one direction.
+type flowLine struct {
+	bytes    uint64
+	spliced  bool
+	messages uint64
+	code     uint16 // of the Close frame
+	frames   frameReport
+}
+
+// A frameReport says how far frames were followed.
+type frameReport uint8
+
+const (
+	framesOff       frameReport = iota // not at all
+	framesFollowed                     // to the end
+	framesBlind                        // until the direction was spliced for good
+	framesViolating                    // until they broke RFC 6455
+)
+
+func (r frameReport) String() string {
+	return [...]string{"off", "followed", "blind", "violation"}[r]
+}
+
+func (f *flow) line() flowLine {
+	code, _ := f.frames.CloseCode()
+	l := flowLine{bytes: f.bytes, spliced: f.spliced, messages: f.frames.Messages(), code: code}
+	switch {
+	case f.violated:
+		l.frames = framesViolating
+	case f.blind:
+		l.frames = framesBlind
+	case !f.frames.Opaque():
+		l.frames = framesFollowed
+	}
+	return l
 }
 
 func newJournal(log *slog.Logger, tunnels LogTunnels) *journal {
@@ -94,12 +132,32 @@ func (l *line) write(log *slog.Logger) {
 	case lineClose:
 		record.Message = "tunnel closed"
 		record.AddAttrs(slog.String("route", l.route), slog.String("backend", l.backend),
-			slog.Uint64("up_bytes", l.up), slog.Uint64("down_bytes", l.down),
+			slog.Uint64("up_bytes", l.up.bytes), slog.Uint64("down_bytes", l.down.bytes),
 			slog.String("duration", l.duration.String()),
 			slog.String("ended_by", l.endedBy.String()), slog.String("why", l.cause.String()),
-			slog.Bool("spliced", l.spliced))
+			slog.Bool("spliced", l.up.spliced || l.down.spliced))
+		l.writeFrames(&record)
 	}
 	_ = log.Handler().Handle(context.Background(), record)
+}
+
+// writeFrames adds what is known from the frames of the tunnel.
+func (l *line) writeFrames(record *slog.Record) {
+	record.AddAttrs(slog.String("frames", max(l.up.frames, l.down.frames).String()))
+	if l.up.frames == framesOff && l.down.frames == framesOff {
+		return
+	}
+	record.AddAttrs(slog.Uint64("up_messages", l.up.messages), slog.Uint64("down_messages", l.down.messages),
+		slog.String("closed_first", l.closed.String()))
+	if l.up.code != 0 {
+		record.AddAttrs(slog.Int("client_close_code", int(l.up.code)))
+	}
+	if l.down.code != 0 {
+		record.AddAttrs(slog.Int("backend_close_code", int(l.down.code)))
+	}
+	if l.sent != 0 {
+		record.AddAttrs(slog.Int("sent_close_code", int(l.sent)))
+	}
 }
 
 func peerText(peer netip.AddrPort) string {
@@ -128,10 +186,10 @@ func (w *worker) logClose(t *Tunnel) {
 		return
 	}
 	l := w.line(t, lineClose)
-	l.up, l.down = t.up.bytes, t.down.bytes
-	l.spliced = t.up.blind || t.down.blind
+	l.up, l.down = t.up.line(), t.down.line()
 	l.duration = w.loop.Now() - t.opened
 	l.endedBy, l.cause = t.endedBy, t.cause
+	l.closed, l.sent = side(t.closedFirst.Load()), t.sentClose
 	w.journal.put(l)
 }
 

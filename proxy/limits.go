@@ -30,6 +30,24 @@ const (
 	// over its backend (tcp.keepalive, tcp.user_timeout).
 	guardAfter = 5 * time.Second
 
+	// partingsMax bounds how often lingerTimeout is granted again to a side that
+	// still takes what was sent before it was told to end: 30 s together.
+	partingsMax = 15
+
+	// frameSpliceMin is how much of a frame must be left for splicing it: the way
+	// into the splice lane and back costs about as much as copying so much.
+	frameSpliceMin = 256 << 10
+
+	// blindAfter is how much must be copied in reads of at least blindReadBytes
+	// before a direction is spliced without following its frames; each smaller
+	// read takes blindPenalty off.
+	blindAfter     = 16 << 20
+	blindReadBytes = 16 << 10
+	blindPenalty   = 64 << 10
+
+	// pingRetry is how long a ping of ours waits for a frame to end.
+	pingRetry = 250 * time.Millisecond
+
 	// acceptPause is how long a loop that is out of descriptors waits before it
 	// looks at its queues again, unless one of its tunnels ends before; each
 	// time in vain doubles it up to acceptPauseMax.

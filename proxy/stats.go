@@ -28,6 +28,7 @@ type counters struct {
 	relayed         [directionCount][laneCount]uint64
 	splices         uint64
 	blind           uint64
+	violations      uint64
 }
 
 // Stats are the counters of all loops.
@@ -42,6 +43,7 @@ type Stats struct {
 	Bytes           []LaneBytes
 	Splices         uint64 // times a direction went over to splicing
 	Blind           uint64 // directions spliced without their frames being known
+	Violations      uint64 // directions whose frames broke RFC 6455
 	LogDropped      uint64 // log lines
 
 	Loops       []loop.Stats
@@ -116,6 +118,7 @@ func (w *worker) snapshot() func(*Stats) {
 		}
 		s.Splices += c.splices
 		s.Blind += c.blind
+		s.Violations += c.violations
 		s.LogDropped += dropped
 		s.Loops = append(s.Loops, loopStats)
 		s.PipeRefused += pipeRefused

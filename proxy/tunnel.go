@@ -3,11 +3,11 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"wsplice/loop"
 	"wsplice/pool"
-	"wsplice/splice"
 )
 
 // A Tunnel is one client connection, and the backend connection it is joined
@@ -24,24 +24,28 @@ import (
 //	upgrading  relaying replying answering closing      the head was sent; no answer yet
 //	answering  lingering closing                        an answer of our own is being sent
 //	replying   reading lingering closing                the backend's refusal is being relayed
-//	relaying   draining lingering closing               both directions may move bytes
-//	draining   lingering closing                        one direction ended; the other goes on
+//	relaying   draining parting lingering closing       both directions may move bytes
+//	draining   parting lingering closing                one direction ended; the other goes on
+//	parting    closing                                  Close frames of ours end it; what comes is dropped
 //	lingering  closing                                  shut down for writing; what comes is dropped
 //	closing    free                                     waiting for what is in flight
 //
 // Every state but free may go to closing. The table is legalMoves; the test
 // TestTunnelTable holds this comment to it.
 type Tunnel struct {
-	worker   *worker
-	id       uint64 // of this use of the slot, for the log
-	state    tunnelState
-	admitted bool // counts towards limits.tunnels
-	served   bool // had a request relayed and refused before this one
-	guarded  bool // the kernel watches whether the backend is still there
+	worker    *worker
+	id        uint64 // of this use of the slot, for the log
+	state     tunnelState
+	admitted  bool // counts towards limits.tunnels
+	served    bool // had a request relayed and refused before this one
+	websocket bool // what it carries, once it relays
+	guarded   bool // the kernel watches whether the backend is still there
 
 	// How it ended; the first cause counts.
-	endedBy side
-	cause   cause
+	endedBy     side
+	cause       cause
+	closedFirst atomic.Uint32 // the side whose Close frame came first
+	sentClose   uint16        // code of a Close frame of ours
 
 	// Who. The lease on server is held from picking until release.
 	client  loop.Socket
@@ -55,37 +59,16 @@ type Tunnel struct {
 
 	// Relay. up moves client to backend, down moves backend to client.
 	up, down flow
+	pings    *pings // nil unless the route has a ping_interval and frames are followed
 
 	// Clocks, as times of the loop. One activity clock serves both directions.
 	timer    loop.Timer
 	opened   time.Duration // when relaying began; 0 before
-	active   time.Duration // last byte in either direction
-	lingered int32         // bytes dropped while lingering
+	active   time.Duration // last byte in either direction, answers to our pings apart
+	lingered int32         // bytes dropped while lingering or parting
+	partings uint8         // times that parting was waited for
 	unsent   uint32        // bytes in both send queues when the timer last looked
 }
-
-// A flow is one direction of a tunnel.
-type flow struct {
-	pump     splice.Pump
-	bytes    uint64 // of the tunnel that reached the sink's socket
-	skip     int32  // bytes still to go that are not the tunnel's: the 101
-	sending  sending
-	ended    bool // the source sends no more
-	finished bool // everything was flushed and the sink shut down, or it is dead
-	toSplice bool // splicing is to begin once nothing is being read or sent
-	slow     bool // a send went short, and what was left is not sent yet
-	blind    bool // it was spliced without frame boundaries being known
-}
-
-// sending says whose memory a Send in flight holds.
-type sending uint8
-
-const (
-	sendingNothing  sending = iota
-	sendingLent             // the engine's
-	sendingParked           // the pump's
-	sendingExchange         // the tunnel's exchange
-)
 
 type tunnelState uint8
 
@@ -98,6 +81,7 @@ const (
 	stateReplying
 	stateRelaying
 	stateDraining
+	stateParting
 	stateLingering
 	stateClosing
 	stateCount
@@ -105,7 +89,7 @@ const (
 
 var stateNames = [stateCount]string{
 	"free", "reading", "dialing", "upgrading", "answering", "replying",
-	"relaying", "draining", "lingering", "closing",
+	"relaying", "draining", "parting", "lingering", "closing",
 }
 
 func (s tunnelState) String() string { return stateNames[s] }
@@ -129,8 +113,9 @@ var legalMoves = [stateCount]stateSet{
 	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
-	stateRelaying:  states(stateDraining, stateLingering, stateClosing),
-	stateDraining:  states(stateLingering, stateClosing),
+	stateRelaying:  states(stateDraining, stateParting, stateLingering, stateClosing),
+	stateDraining:  states(stateParting, stateLingering, stateClosing),
+	stateParting:   states(stateClosing),
 	stateLingering: states(stateClosing),
 	stateClosing:   states(stateFree),
 }
@@ -165,6 +150,8 @@ func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		t.onReplying(s, op, kind)
 	case stateRelaying, stateDraining:
 		t.onRelaying(s, op, kind)
+	case stateParting:
+		t.onParting(s, op, kind)
 	case stateLingering:
 		t.onLingering(op, kind)
 	default:
@@ -183,7 +170,9 @@ func (t *Tunnel) OnTimer(*loop.Timer) {
 	case stateUpgrading:
 		t.upgradeTimeout()
 	case stateReplying, stateRelaying, stateDraining:
-		t.quietTimeout()
+		t.onClocks()
+	case stateParting:
+		t.partTimeout()
 	default:
 		t.end(sideProxy, causeLinger)
 	}

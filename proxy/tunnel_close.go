@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"time"
-
 	"wsplice/internal/sys"
 	"wsplice/loop"
 )
@@ -31,6 +29,8 @@ const (
 	causeTimedOut // the kernel gave up on the peer: keepalive, user timeout
 	causeError
 	causeIdle
+	causeLifetime
+	causeNoPong
 	causeHalfClose
 	causeDrain
 	causeLinger
@@ -40,7 +40,7 @@ const (
 func (c cause) String() string {
 	return [...]string{
 		"none", "end of stream", "connection reset", "peer vanished", "socket error", "idle timeout",
-		"half-close timeout", "shutdown", "linger timeout", "malformed answer",
+		"lifetime", "pong timeout", "half-close timeout", "shutdown", "linger timeout", "malformed answer",
 	}[c]
 }
 
@@ -64,94 +64,15 @@ func (t *Tunnel) blame(by side, why cause) {
 	}
 }
 
-// armQuiet arms the timer for the quiet time that the current state allows, or
-// for the moment from which the tunnel is guarded.
-func (t *Tunnel) armQuiet() {
-	t.unsent = 0 // not looked at: what is there then counts as progress
-	limit := t.quietLimit()
-	if !t.guarded && (limit == 0 || limit > guardAfter) {
-		limit = guardAfter
-	}
-	if limit > 0 {
-		t.worker.loop.Arm(&t.timer, t, limit)
-	} else {
-		t.worker.loop.Disarm(&t.timer)
-	}
-}
-
-// guard has the kernel notice when the backend vanishes. The client's socket has
-// it from its listener; here it takes a call for each setting, so a tunnel has
-// to last a while first (ADR 11).
-func (t *Tunnel) guard() {
-	if t.guarded || !t.relays() || !t.backend.Open() {
-		return
-	}
-	t.guarded = true
-	t.backend.FD.Keepalive(t.worker.server.config.TCP.Keepalive)
-	t.backend.FD.UserTimeout(t.worker.server.config.TCP.UserTimeout)
-}
-
-// quietLimit is how long neither side may send a byte; 0 is no limit.
-func (t *Tunnel) quietLimit() time.Duration {
-	switch t.state {
-	case stateReplying:
-		return t.worker.server.config.Timeouts.Upgrade
-	case stateDraining:
-		idle, half := t.route.IdleTimeout, t.route.HalfCloseTimeout
-		if idle > 0 && (half == 0 || idle < half) {
-			return idle
-		}
-		return half
-	default:
-		return t.route.IdleTimeout
-	}
-}
-
-// quietTimeout ends a tunnel that was quiet for too long. The clock is only
-// written while bytes move; the timer follows it here, once per limit.
-func (t *Tunnel) quietTimeout() {
-	t.guard()
-	limit := t.quietLimit()
-	if limit == 0 {
-		return
-	}
-	t.noteProgress()
-	if quiet := t.worker.loop.Now() - t.active; quiet < limit {
-		t.worker.loop.Arm(&t.timer, t, limit-quiet)
-		return
-	}
-	if t.state == stateDraining {
-		t.cause = causeNone // the orderly half-close was not the end
-		t.end(sideProxy, causeHalfClose)
-		return
-	}
-	t.end(sideProxy, causeIdle)
-}
-
-// noteProgress sets the clock if the peers have taken bytes since it was last
-// called. A slow reader empties megabytes from the kernel's queue before the
-// loop hears of it, and is not idle meanwhile.
-func (t *Tunnel) noteProgress() {
-	if unsent := t.inQueues(); unsent != t.unsent {
-		t.unsent = unsent
-		t.active = t.worker.loop.Now()
-	}
-}
-
-// inQueues returns how many bytes wait in both send queues.
-func (t *Tunnel) inQueues() uint32 {
-	unsent := uint32(t.client.FD.Unsent())
-	if t.backend.Attached() {
-		unsent += uint32(t.backend.FD.Unsent())
-	}
-	return unsent
-}
-
 // end closes the tunnel for a reason of ours.
 func (t *Tunnel) end(by side, why cause) {
 	t.blame(by, why)
 	if !t.relays() {
 		t.close()
+		return
+	}
+	if t.up.speaks() || t.down.speaks() {
+		t.part(farewells[why])
 		return
 	}
 	t.cut(&t.up)
@@ -181,6 +102,11 @@ func (t *Tunnel) close() {
 	w := t.worker
 	if t.opened != 0 {
 		w.logClose(t)
+		for _, f := range [...]*flow{&t.up, &t.down} {
+			if f.violated {
+				w.counters.violations++
+			}
+		}
 	}
 	t.setState(stateClosing)
 	w.loop.Disarm(&t.timer)

@@ -346,5 +346,6 @@ func (t *Tunnel) judgeAnswer(n int) {
 		t.refuse(refusal)
 		return
 	}
+	t.websocket = true
 	t.startRelay(n)
 }

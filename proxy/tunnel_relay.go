@@ -15,7 +15,10 @@ func (t *Tunnel) startRelay(n int) {
 	t.active = t.opened
 	w.counters.opened++
 	w.logOpen(t)
-	t.armQuiet()
+	t.followFrames()
+	t.armClocks()
+	t.filter(&t.down, x.answer[n:]) // with no ping sent yet, everything goes on
+	t.filter(&t.up, x.early())
 	t.down.skip = int32(n + t.down.pump.Parked()) // an interim answer may still be parked
 	t.forward(&t.down, &t.client, x.answer, sendingExchange)
 	if early := x.early(); len(early) > 0 && t.relays() {
@@ -39,6 +42,14 @@ func (t *Tunnel) ends(f *flow) (source, sink *loop.Socket) {
 	return &t.backend, &t.client
 }
 
+// flowsOf returns the flows from s and into s.
+func (t *Tunnel) flowsOf(s *loop.Socket) (from, into *flow) {
+	if s == &t.client {
+		return &t.up, &t.down
+	}
+	return &t.down, &t.up
+}
+
 func (t *Tunnel) opposite(f *flow) *flow {
 	if f == &t.up {
 		return &t.down
@@ -57,10 +68,7 @@ func (t *Tunnel) sourceSide(f *flow) side {
 // onRelaying takes a completion of either side. What comes in on a socket
 // belongs to the flow from it, what goes out to the flow into it.
 func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
-	from, into := &t.up, &t.down
-	if s == &t.backend {
-		from, into = &t.down, &t.up
-	}
+	from, into := t.flowsOf(s)
 	switch kind {
 	case loop.Recv:
 		t.received(from, op)
@@ -84,10 +92,20 @@ func (t *Tunnel) received(f *flow, op *loop.Op) {
 	switch {
 	case f.finished:
 	case op.N > 0:
-		t.active = t.worker.loop.Now()
 		n := int(op.N)
 		source, sink := t.ends(f)
-		t.forward(f, sink, op.Buf(), sendingLent)
+		kept, b := t.filter(f, op.Buf())
+		if len(kept) > 0 {
+			t.active = t.worker.loop.Now()
+			f.pump.Park(kept)
+			if !sink.Out.InFlight() {
+				t.sendParked(f, sink)
+			}
+		}
+		if len(b) > 0 {
+			t.active = t.worker.loop.Now()
+			t.forward(f, sink, b, sendingLent)
+		}
 		if t.relays() && !f.finished {
 			t.steer(f, source, sink, n)
 		}
@@ -103,9 +121,10 @@ func (t *Tunnel) steer(f *flow, source, sink *loop.Socket, n int) {
 	loop := t.worker.loop
 	switch {
 	case t.full(f, sink):
+		f.toSplice = false // pausing leaves bytes with the engine, and they come first
 		t.holdBack(source)
 	case f.slow: // nothing is gained by splicing into such a sink
-	case f.pump.Saw(n) && !source.Urgent():
+	case !source.Urgent() && t.turnedBulk(f, n):
 		f.toSplice = true
 		switch over := loop.StopIn(source); {
 		case sink.Out.InFlight():
@@ -184,10 +203,11 @@ func (t *Tunnel) push(f *flow, sink *loop.Socket, b []byte, memory sending) (n i
 
 // sent goes on after a Send that was in flight.
 func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
-	t.active = t.worker.loop.Now()
 	memory := f.sending
 	f.sending = sendingNothing
-	t.count(f, int(op.N))
+	if t.count(f, int(op.N)) > 0 {
+		t.active = t.worker.loop.Now()
+	}
 	if f.finished {
 		f.pump.Drop(t.worker.pipes) // it was given up meanwhile
 		return
@@ -244,10 +264,7 @@ func (t *Tunnel) resume(f *flow) {
 		f.toSplice = false
 		if f.pump.StartSplice(t.worker.pipes) {
 			t.worker.counters.splices++
-			if !f.blind {
-				f.blind = true
-				t.worker.counters.blind++
-			}
+			f.spliced = true
 			t.move(f)
 			return
 		}
@@ -279,7 +296,9 @@ func (t *Tunnel) move(f *flow) {
 	w := t.worker
 	source, sink := t.ends(f)
 	t.unwatch(source)
-	n, need, errno := f.pump.Move(source.FD, sink.FD, w.pipes)
+	held := f.pump.Held()
+	n, need, errno := f.pump.Move(source.FD, sink.FD, w.pipes, f.spliceMost())
+	f.splicedBy(n + f.pump.Held() - held)
 	if n > 0 {
 		t.active = w.loop.Now()
 		f.bytes += uint64(n)
@@ -314,6 +333,13 @@ func (t *Tunnel) move(f *flow) {
 func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 	t.blame(t.sourceSide(f), causeOf(errno))
 	f.ended = true
+	f.pump.Park(f.frames.Kept()) // no pong of ours after all
+	if _, sink := t.ends(f); f.pump.Parked() > 0 && !sink.Out.InFlight() {
+		t.sendParked(f, sink)
+	}
+	// A backend that leaves without a Close has died as far as the client is
+	// concerned. A client may half-close and still read: its FIN says nothing yet.
+	f.died = errno != 0 || f == &t.down && !t.up.ended
 	if errno != 0 {
 		// The connection is gone in both directions.
 		t.abandon(t.opposite(f))
@@ -330,6 +356,10 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 // before may still be read: the opposite flow goes on until it finds the end.
 func (t *Tunnel) sinkFailed(f *flow, errno sys.Errno) {
 	t.blame(t.sourceSide(t.opposite(f)), causeOf(errno))
+	if t.state == stateParting {
+		t.giveUp(f)
+		return
+	}
 	if !t.relays() {
 		t.close() // an interim answer or a refusal that the client does not want
 		return
@@ -357,6 +387,10 @@ func (t *Tunnel) finish(f *flow) {
 	if f.finished {
 		return
 	}
+	if f.died && f.speaks() {
+		t.part(farewellDied)
+		return
+	}
 	f.finished = true
 	if t.cause != causeEnd || !t.opposite(f).finished { // else closing says it
 		_, sink := t.ends(f)
@@ -373,7 +407,7 @@ func (t *Tunnel) settle() {
 		if t.state == stateRelaying {
 			t.setState(stateDraining)
 		}
-		t.armQuiet()
+		t.armClocks()
 	case t.cause == causeEnd:
 		t.close() // both sides have said all they had to say
 	case t.endedBy == sideClient:
@@ -383,7 +417,7 @@ func (t *Tunnel) settle() {
 	}
 }
 
-// relays reports whether the tunnel still moves bytes both ways.
+// relays reports whether the tunnel still moves bytes of its sides.
 func (t *Tunnel) relays() bool {
 	return t.state == stateRelaying || t.state == stateDraining
 }
@@ -395,10 +429,11 @@ func (t *Tunnel) direction(f *flow) direction {
 	return directionDown
 }
 
-// count adds n copied bytes that reached the sink's socket.
-func (t *Tunnel) count(f *flow, n int) {
-	if !t.relays() {
-		return
+// count adds n copied bytes that reached the sink's socket and returns how many
+// of them were the tunnel's.
+func (t *Tunnel) count(f *flow, n int) int {
+	if !t.relays() && t.state != stateParting {
+		return n
 	}
 	if f.skip > 0 {
 		head := min(int(f.skip), n)
@@ -407,4 +442,5 @@ func (t *Tunnel) count(f *flow, n int) {
 	}
 	f.bytes += uint64(n)
 	t.worker.counters.relayed[t.direction(f)][splice.Copy] += uint64(n)
+	return n
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"wsplice/internal/sys"
 	"wsplice/internal/testutil"
 )
@@ -198,14 +200,14 @@ var transitionCases = []struct {
 		}
 		r.took(stateDraining, stateClosing)
 	}},
-	{"backend dies in a tunnel", nil, func(t *testing.T, r *rig) {
+	{"backend dies in a tunnel", withoutFrames, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
 		reset(t, backend)
 		expectEnd(t, client)
 		r.took(stateRelaying, stateLingering)
 		r.took(stateLingering, stateClosing)
 	}},
-	{"backend dies after the client's half-close", nil, func(t *testing.T, r *rig) {
+	{"backend dies after the client's half-close", withoutFrames, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
 		closeWrite(t, client)
 		expectEnd(t, backend)
@@ -213,13 +215,14 @@ var transitionCases = []struct {
 		expectEnd(t, client)
 		r.took(stateDraining, stateLingering)
 	}},
-	{"idle", func(c *Config) { c.Routes[0].IdleTimeout = 50 * time.Millisecond }, func(t *testing.T, r *rig) {
+	{"idle", func(c *Config) { withoutFrames(c); c.Routes[0].IdleTimeout = 50 * time.Millisecond }, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
 		expectEnd(t, client)
 		expectEnd(t, backend)
 		r.took(stateRelaying, stateLingering)
 	}},
 	{"idle with bytes that the client does not take", func(c *Config) {
+		withoutFrames(c)
 		c.Routes[0].IdleTimeout = 300 * time.Millisecond
 	}, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
@@ -231,7 +234,26 @@ var transitionCases = []struct {
 		}
 		r.took(stateRelaying, stateClosing)
 	}},
+	{"idle between frames", func(c *Config) { c.Routes[0].IdleTimeout = 50 * time.Millisecond }, func(t *testing.T, r *rig) {
+		client, backend := r.tunnel()
+		expectClose(t, client, ws.StatusGoingAway)
+		expectClose(t, backend, ws.StatusGoingAway)
+		r.took(stateRelaying, stateParting)
+		client.Close()
+		backend.Close()
+		r.took(stateParting, stateClosing)
+	}},
+	{"backend dies between frames, after the client's half-close", nil, func(t *testing.T, r *rig) {
+		client, backend := r.tunnel()
+		closeWrite(t, client)
+		expectEnd(t, backend)
+		reset(t, backend)
+		expectClose(t, client, ws.StatusInternalServerError)
+		r.took(stateDraining, stateParting)
+	}},
 }
+
+func withoutFrames(c *Config) { c.Routes[0].Frames = FramesOff }
 
 // fullBacklog points the route at a listener that answers no SYN any more.
 func fullBacklog(c *Config) {

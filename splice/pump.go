@@ -1,6 +1,10 @@
 package splice
 
-import "wsplice/internal/sys"
+import (
+	"math"
+
+	"wsplice/internal/sys"
+)
 
 // Lane says how a direction's bytes travel.
 type Lane uint8
@@ -30,7 +34,8 @@ const (
 	// NeedTurn: there is more, but others are to have their turn.
 	NeedTurn
 	// NeedCopy: splicing cannot tell what comes now. The copy lane is to look:
-	// it is the end of the stream, or a socket that cannot be spliced.
+	// it is the end of the stream, or a socket that cannot be spliced, or
+	// everything that was to be spliced has moved.
 	NeedCopy
 	// SourceFailed and SinkFailed: the error belongs to that side.
 	SourceFailed
@@ -42,8 +47,8 @@ const (
 //
 //	lane     becomes  when
 //	Copy     Splice   2 reads in a row of ≥ 32 KiB, nothing parked, a pipe to be had
-//	Splice   Copy     4 moves in a row of < 8 KiB, the end of the stream, urgent
-//	                  data, or no pipe to be had
+//	Splice   Copy     4 moves in a row of < 8 KiB, the end of the stream or of what
+//	                  was to be spliced, urgent data, or no pipe to be had
 //
 // The zero value is an idle pump in the Copy lane.
 type Pump struct {
@@ -94,14 +99,19 @@ func (p *Pump) StartSplice(pipes *Pipes) bool {
 	return true
 }
 
-// Move splices from source to sink until one of them blocks or a turn's worth
-// (1 MiB) has moved, and returns how many bytes reached the sink.
+// Unlimited lets Move splice whatever the source has.
+const Unlimited = math.MaxInt
+
+// Move splices from source to sink until one of them blocks, limit bytes were
+// taken from the source, or a turn's worth (1 MiB) has moved, and returns how
+// many bytes reached the sink. What was taken and is still in the pipe is in
+// Held.
 //
 // Invariant: the pipe is filled only when it is empty. So EAGAIN from filling
 // can only mean that the source is empty, never that the pipe is full, and a
 // sender of 1-byte segments, which fill a pipe's 16 slots with 16 bytes, cannot
 // hang the direction (TestPumpTinySegments).
-func (p *Pump) Move(source, sink sys.FD, pipes *Pipes) (moved int, need Need, errno sys.Errno) {
+func (p *Pump) Move(source, sink sys.FD, pipes *Pipes, limit int) (moved int, need Need, errno sys.Errno) {
 	for {
 		if p.pipe == nil {
 			if p.pipe = pipes.Get(); p.pipe == nil {
@@ -114,11 +124,12 @@ func (p *Pump) Move(source, sink sys.FD, pipes *Pipes) (moved int, need Need, er
 				p.detach(pipes)
 				return moved, NeedTurn, 0
 			}
-			if need, errno := p.fill(source); need != NeedSink {
+			if need, errno := p.fill(source, min(limit, spliceMost)); need != NeedSink {
 				p.detach(pipes)
 				p.settle(moved, need)
 				return moved, need, errno
 			}
+			limit -= p.pipe.held
 		}
 		n, errno := p.flush(sink)
 		moved += n
@@ -132,10 +143,13 @@ func (p *Pump) Move(source, sink sys.FD, pipes *Pipes) (moved int, need Need, er
 	}
 }
 
-// fill takes what the source has into the empty pipe; NeedSink says that bytes
-// are inside now.
-func (p *Pump) fill(source sys.FD) (Need, sys.Errno) {
-	n, errno := sys.Splice(source, p.pipe.write, spliceMost, false)
+// fill takes what the source has into the empty pipe, at most so many bytes;
+// NeedSink says that bytes are inside now.
+func (p *Pump) fill(source sys.FD, most int) (Need, sys.Errno) {
+	if most == 0 {
+		return NeedCopy, 0
+	}
+	n, errno := sys.Splice(source, p.pipe.write, most, false)
 	switch {
 	case errno == sys.EAGAIN:
 		return NeedSource, 0

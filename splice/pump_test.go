@@ -113,7 +113,7 @@ func TestPumpMovesEverything(t *testing.T) {
 			n, _ := l.in.Send(sample[from : from+min(64<<10, total-sent)])
 			sent += n
 		}
-		n, need, errno := l.pump.Move(l.source, l.sink, l.pipes)
+		n, need, errno := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		moved += n
 		if errno != 0 || need == SourceFailed || need == SinkFailed || need == NeedCopy {
 			t.Fatalf("Move: need %d, %v", need, errno)
@@ -140,12 +140,12 @@ func TestPumpTinySegments(t *testing.T) {
 		want = append(want, byte(i))
 		send(t, l.in, want[i:])
 		if i%500 == 499 {
-			l.pump.Move(l.source, l.sink, l.pipes)
+			l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 			got = append(got, take(l.out)...)
 		}
 	}
 	testutil.Eventually(t, 5*time.Second, "all bytes", func() bool {
-		l.pump.Move(l.source, l.sink, l.pipes)
+		l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		got = append(got, take(l.out)...)
 		return len(got) == len(want)
 	})
@@ -163,7 +163,7 @@ func TestPumpBackPressure(t *testing.T) {
 	for quiet := 0; quiet < 3; {
 		n, _ := l.in.Send(chunk)
 		sent += n
-		moved, need, _ := l.pump.Move(l.source, l.sink, l.pipes)
+		moved, need, _ := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		if n == 0 && moved == 0 && need == NeedSink {
 			quiet++
 		} else {
@@ -176,7 +176,7 @@ func TestPumpBackPressure(t *testing.T) {
 	got := 0
 	testutil.Eventually(t, 10*time.Second, "the rest after reading again", func() bool {
 		got += len(take(l.out))
-		l.pump.Move(l.source, l.sink, l.pipes)
+		l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		return got == sent
 	})
 }
@@ -188,7 +188,7 @@ func TestPumpEnd(t *testing.T) {
 	l.in.ShutdownWrite()
 	var got []byte
 	testutil.Eventually(t, 5*time.Second, "NeedCopy", func() bool {
-		_, need, _ := l.pump.Move(l.source, l.sink, l.pipes)
+		_, need, _ := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		return need == NeedCopy
 	})
 	testutil.Eventually(t, 5*time.Second, "last words", func() bool {
@@ -214,7 +214,7 @@ func TestPumpUrgentDataIsForTheCopyLane(t *testing.T) {
 	send(t, l.in, []byte("after"))
 	var got []byte
 	testutil.Eventually(t, 5*time.Second, "what stands before the mark", func() bool {
-		_, need, _ := l.pump.Move(l.source, l.sink, l.pipes)
+		_, need, _ := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		if need != NeedSource {
 			t.Fatalf("need %d", need)
 		}
@@ -237,7 +237,7 @@ func TestPumpFailures(t *testing.T) {
 		l.in.Close()
 		l.in = sys.NoFD
 		testutil.Eventually(t, 5*time.Second, "failure", func() bool {
-			_, need, errno := l.pump.Move(l.source, l.sink, l.pipes)
+			_, need, errno := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 			return need == SourceFailed && errno == sys.ECONNRESET
 		})
 	})
@@ -246,13 +246,13 @@ func TestPumpFailures(t *testing.T) {
 		chunk := make([]byte, 64<<10)
 		for l.pump.Held() == 0 {
 			l.in.Send(chunk)
-			l.pump.Move(l.source, l.sink, l.pipes)
+			l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 		}
 		l.out.ResetOnClose()
 		l.out.Close()
 		l.out = sys.NoFD
 		testutil.Eventually(t, 5*time.Second, "failure", func() bool {
-			_, need, _ := l.pump.Move(l.source, l.sink, l.pipes)
+			_, need, _ := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 			return need == SinkFailed
 		})
 		if lost := l.pump.Drop(l.pipes); lost == 0 {
@@ -283,7 +283,7 @@ func TestPumpChoosesLane(t *testing.T) {
 	for range smallMoves {
 		send(t, l.in, []byte("small"))
 		testutil.Eventually(t, 5*time.Second, "a small move", func() bool {
-			n, _, _ := l.pump.Move(l.source, l.sink, l.pipes)
+			n, _, _ := l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 			return n > 0
 		})
 		calm = l.pump.Calm()
@@ -418,7 +418,7 @@ func exhaustUsersPipes(t *testing.T) {
 func BenchmarkPumpSplice(b *testing.B) {
 	l := newLine(b)
 	benchmarkLine(b, l, func() {
-		l.pump.Move(l.source, l.sink, l.pipes)
+		l.pump.Move(l.source, l.sink, l.pipes, Unlimited)
 	})
 }
 

@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"github.com/gobwas/ws"
+
+	"wsplice/frame"
+	"wsplice/internal/sys"
+	"wsplice/loop"
+	"wsplice/splice"
+)
+
+// Parting ends a tunnel in the words of its protocol. Each side gets a Close
+// frame of ours behind what was on its way, where that has ended with a frame
+// and no Close has gone before, and then FIN. What it still sends, its own
+// Close among it, is dropped until it ends too.
+//
+// A direction that is in the middle of a frame gets FIN alone, and one whose
+// bytes the side does not take gets RST, so that the loss shows.
+
+// A farewell is what a Close frame of ours says.
+type farewell struct {
+	code   ws.StatusCode
+	reason string
+}
+
+// farewells are for the causes that are ours.
+var farewells = map[cause]farewell{
+	causeIdle:      {ws.StatusGoingAway, "idle timeout"},
+	causeLifetime:  {ws.StatusGoingAway, "lifetime reached"},
+	causeHalfClose: {ws.StatusGoingAway, "half-close timeout"},
+	causeDrain:     {ws.StatusGoingAway, "server is stopping"},
+	causeNoPong:    {ws.StatusInternalServerError, "a ping was not answered"},
+}
+
+// farewellDied tells one side that the other one has gone without a Close.
+var farewellDied = farewell{ws.StatusInternalServerError, "the other side is gone"}
+
+// speaks reports whether a frame of ours may go into f now.
+func (f *flow) speaks() bool {
+	return !f.finished && f.pump.Lane() == splice.Copy && f.frames.AtBoundary()
+}
+
+// inject sends a frame of ours into f, which speaks.
+func (t *Tunnel) inject(f *flow, b []byte) {
+	_, sink := t.ends(f)
+	f.skip += int32(len(b))
+	f.pump.Park(b)
+	if sink.Out.InFlight() {
+		t.worker.loop.Await(sink)
+	} else {
+		t.sendParked(f, sink)
+	}
+}
+
+// part ends the tunnel, both sides of which may still be open.
+func (t *Tunnel) part(words farewell) {
+	t.setState(stateParting)
+	t.worker.loop.Arm(&t.timer, t, lingerTimeout)
+	for _, f := range [...]*flow{&t.up, &t.down} {
+		f.ended, f.toSplice = true, false
+		if f.speaks() {
+			t.sentClose = uint16(words.code)
+			t.closedFirst.CompareAndSwap(uint32(sideNone), uint32(sideProxy))
+			t.inject(f, frame.AppendClose(nil, words.code, words.reason, f == &t.up))
+		}
+	}
+	t.discard(&t.client)
+	t.discard(&t.backend)
+	t.settleParting()
+}
+
+// discard reads on from s, to drop it.
+func (t *Tunnel) discard(s *loop.Socket) {
+	if s.In.Kind != loop.Recv {
+		t.worker.loop.Pause(s)
+		t.worker.loop.Recv(s)
+	}
+}
+
+func (t *Tunnel) onParting(s *loop.Socket, op *loop.Op, kind loop.Kind) {
+	from, into := t.flowsOf(s)
+	switch {
+	case kind == loop.Send:
+		t.sent(into, s, op)
+	case kind == loop.PollOut:
+		if into.finished {
+			into.pump.Drop(t.worker.pipes)
+		}
+	case kind == loop.PollHangup || op.N == 0 && op.Err() == 0:
+		from.gone = true
+	case op.Err() != 0:
+		if op.Err() == sys.ECANCELED {
+			t.discard(s)
+			break
+		}
+		from.gone = true
+		t.giveUp(into)
+	default:
+		if t.lingered += op.N; t.lingered > lingerBytesMax {
+			t.worker.loop.Pause(s)
+			t.worker.loop.PollHangup(s)
+		}
+	}
+	t.settleParting()
+}
+
+// settleParting shuts down the sides that have got everything, and closes once
+// both have ended too.
+func (t *Tunnel) settleParting() {
+	if t.state != stateParting {
+		return
+	}
+	for _, f := range [...]*flow{&t.up, &t.down} {
+		_, sink := t.ends(f)
+		switch {
+		case f.finished || sink.Out.InFlight() && sink.Out.Kind == loop.Send || f.pump.Parked() > 0:
+		case f.pump.Held() > 0: // in a pipe, in the middle of a frame
+			sink.FD.ResetOnClose()
+			t.giveUp(f)
+		default:
+			f.finished = true
+			sink.FD.ShutdownWrite()
+		}
+	}
+	if t.up.finished && t.down.finished && t.up.gone && t.down.gone {
+		t.close()
+	}
+}
+
+// giveUp ends a flow whose sink is dead or does not take what is left.
+func (t *Tunnel) giveUp(f *flow) {
+	if f.finished {
+		return
+	}
+	f.finished = true
+	if _, sink := t.ends(f); t.worker.loop.StopOut(sink) {
+		f.pump.Drop(t.worker.pipes)
+	}
+}
+
+// partTimeout ends the wait for sides that do not end, unless they still take
+// what is in their queues.
+func (t *Tunnel) partTimeout() {
+	if t.partings++; t.partings < partingsMax && t.noteProgress() {
+		t.worker.loop.Arm(&t.timer, t, lingerTimeout)
+		return
+	}
+	t.cut(&t.up)
+	t.cut(&t.down)
+	t.close()
+}
