@@ -56,22 +56,12 @@ var neverForwarded = [numFieldKinds]bool{
 // 9110 section 7.6.1), and names with an underscore, which CGI-like backends
 // cannot tell from the same name with a hyphen.
 func (r *Request) AppendForward(dst []byte, f *Forward) []byte {
-	dst = append(dst, r.method...)
-	dst = append(dst, ' ')
-	dst = appendTarget(dst, f.Target)
-	dst = append(dst, " HTTP/1.1\r\nHost: "...)
-	if f.Host != "" {
-		dst = appendText(dst, f.Host)
-	} else {
-		dst = append(dst, r.host...)
-	}
-	dst = append(dst, "\r\n"...)
-
+	dst = r.appendStart(dst, f, 1)
 	r.table.nominate()
 	hasKey, hasVersion := false, false
 	dst = r.table.appendLines(dst, func(i int) bool {
 		line := &r.table.fields[i]
-		if neverForwarded[line.kind] || line.underscore || line.nominated || f.replaces(r.table.name(i)) {
+		if !r.forwards(i, f) {
 			return false
 		}
 		hasKey = hasKey || line.kind == fieldKey
@@ -84,12 +74,7 @@ func (r *Request) AppendForward(dst []byte, f *Forward) []byte {
 	if len(f.Key) > 0 && !hasKey {
 		dst = appendLine(dst, "Sec-WebSocket-Key: ", f.Key)
 	}
-	for i := range f.Set {
-		if set := &f.Set[i]; f.sets(set.Name) {
-			dst = append(appendText(dst, set.Name), ": "...)
-			dst = append(appendText(dst, set.Value), "\r\n"...)
-		}
-	}
+	dst = f.appendSet(dst)
 	dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
 	if f.Protocol == "" {
 		dst = append(dst, "websocket"...)
@@ -196,36 +181,63 @@ func (t *fieldTable) appendJoined(dst []byte, kind fieldKind) []byte {
 	return dst
 }
 
-// AppendOrdinary appends the head for a reader that must not see an upgrade,
-// such as net/http: the request with Upgrade, HTTP2-Settings, the fields that
-// Connection nominates and names with an underscore left out, and Connection
-// reduced to close or nothing. What frames the body stays.
-func (r *Request) AppendOrdinary(dst []byte) []byte {
+// AppendOrdinary appends the head of an ordinary request, for a reader that must
+// not see an upgrade, such as net/http: AppendForward's, but that the version,
+// Trailer and what frames the body are the client's, and that Connection says
+// close or is not there. Of f, Protocol and Key have no meaning here.
+func (r *Request) AppendOrdinary(dst []byte, f *Forward) []byte {
+	dst = r.appendStart(dst, f, r.minor)
 	r.table.nominate()
-	dst = append(dst, r.table.head[:r.table.fieldsStart()]...)
 	dst = r.table.appendLines(dst, func(i int) bool {
-		f := &r.table.fields[i]
-		switch f.kind {
-		case fieldHost, fieldContentLength, fieldTransferEncoding,
-			fieldForwarded, fieldForwardedFor, fieldForwardedProto, fieldForwardedHost:
-			return true
-		case fieldConnection, fieldUpgrade, fieldHop:
-			return false
+		line := &r.table.fields[i]
+		switch line.kind {
+		case fieldContentLength, fieldTransferEncoding:
+			return true // nominating them must not change where the request ends
+		case fieldTrailer:
+			return !line.nominated
 		}
-		return !f.underscore && !f.nominated
+		return r.forwards(i, f)
 	})
+	dst = f.appendSet(dst)
 	if !r.KeepAlive() {
 		dst = append(dst, "Connection: close\r\n"...)
 	}
+	dst = r.appendForwarded(dst, f)
 	return append(dst, "\r\n"...)
 }
 
-// fieldsStart returns where the first field line starts.
-func (t *fieldTable) fieldsStart() int {
-	if t.n > 0 {
-		return int(t.fields[0].start)
+// appendStart appends the request line, in HTTP/1.minor, and Host.
+func (r *Request) appendStart(dst []byte, f *Forward, minor uint8) []byte {
+	dst = append(dst, r.method...)
+	dst = append(dst, ' ')
+	dst = appendTarget(dst, f.Target)
+	dst = append(dst, " HTTP/1."...)
+	dst = append(dst, '0'+minor, '\r', '\n')
+	switch {
+	case f.Host != "":
+		dst = append(appendText(append(dst, "Host: "...), f.Host), "\r\n"...)
+	case len(r.host) > 0 || minor > 0:
+		dst = appendLine(dst, "Host: ", r.host)
 	}
-	return t.end
+	return dst
+}
+
+// forwards reports whether field line i goes on to the backend as it is;
+// nominate was called before.
+func (r *Request) forwards(i int, f *Forward) bool {
+	line := &r.table.fields[i]
+	return !neverForwarded[line.kind] && !line.underscore && !line.nominated && !f.replaces(r.table.name(i))
+}
+
+// appendSet appends the fields of the configuration.
+func (f *Forward) appendSet(dst []byte) []byte {
+	for i := range f.Set {
+		if set := &f.Set[i]; f.sets(set.Name) {
+			dst = append(appendText(dst, set.Name), ": "...)
+			dst = append(appendText(dst, set.Value), "\r\n"...)
+		}
+	}
+	return dst
 }
 
 // appendTarget appends target with every byte escaped that cannot stand in a

@@ -99,18 +99,47 @@ func TestAppendForward(t *testing.T) {
 }
 
 func TestAppendOrdinary(t *testing.T) {
-	r := mustParse(t, without(upgradeHead("Connection: upgrade, HTTP2-Settings, X-Hop, Transfer-Encoding, Host",
-		"HTTP2-Settings: AA", "X-Hop: 1", "X_a: 1",
-		"X-Forwarded-For: 1.1.1.1", "Transfer-Encoding: chunked"), "Connection: U"))
-	want := lines("GET /ws/ HTTP/1.1", "Host: example.com", "Sec-WebSocket-Version: 13",
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-		"X-Forwarded-For: 1.1.1.1", "Transfer-Encoding: chunked")
-	if got := string(r.AppendOrdinary(nil)); got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	body := func(extra ...string) string {
+		return without(upgradeHead(append([]string{"Transfer-Encoding: chunked", "Trailer: A"}, extra...)...), "Connection: U")
 	}
-	got := string(mustParse(t, "GET / HTTP/1.0\r\n\r\n").AppendOrdinary(nil))
-	if got != "GET / HTTP/1.0\r\nConnection: close\r\n\r\n" {
-		t.Errorf("%q", got)
+	for name, c := range map[string]struct {
+		head    string
+		forward Forward
+		want    string
+	}{
+		"upgrade and hop-by-hop fields end here": {
+			body("Connection: upgrade, HTTP2-Settings, X-Hop, Transfer-Encoding, Host", "HTTP2-Settings: AA", "X-Hop: 1",
+				"X_a: 1", "TE: trailers", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Port: 1"),
+			Forward{Target: []byte("/b?c"), ClientAddr: []byte("9.9.9.9"), Proto: "http"},
+			lines("GET /b?c HTTP/1.1", "Host: example.com", "Sec-WebSocket-Version: 13",
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Transfer-Encoding: chunked", "Trailer: A",
+				"X-Forwarded-For: 9.9.9.9", "X-Forwarded-Proto: http", "X-Forwarded-Host: example.com",
+				"Forwarded: for=9.9.9.9;host=example.com;proto=http"),
+		},
+		"trusted, with fields of the configuration": {
+			lines("POST /x HTTP/1.1", "Host: h", "Content-Length: 3", "X-Debug: 1", "X-Site: b", "X-Forwarded-For: 1.1.1.1"),
+			Forward{Target: []byte("/"), Host: "b:1", ClientAddr: []byte("9.9.9.9"), Proto: "https", Trusted: true,
+				Set:    []ForwardField{{"X-Site", "a"}, {"Content-Length", "9"}, {"Connection", "x"}, {"Host", "y"}},
+				Remove: []string{"x-debug", "content-length"}},
+			lines("POST / HTTP/1.1", "Host: b:1", "Content-Length: 3", "X-Site: a", "X-Forwarded-For: 1.1.1.1, 9.9.9.9",
+				"X-Forwarded-Proto: https", "X-Forwarded-Host: h", "Forwarded: for=9.9.9.9;host=h;proto=https"),
+		},
+		"nominated length": {
+			lines("POST /x HTTP/1.1", "Host: h", "Content-Length: 3", "Connection: close, Content-Length"),
+			Forward{Proto: "http"},
+			lines("POST / HTTP/1.1", "Host: h", "Content-Length: 3", "Connection: close", "X-Forwarded-Proto: http",
+				"X-Forwarded-Host: h", "Forwarded: for=unknown;host=h;proto=http"),
+		},
+		"HTTP/1.0 without Host": {
+			"GET / HTTP/1.0\r\n\r\n", Forward{Proto: "http"},
+			lines("GET / HTTP/1.0", "Connection: close", "X-Forwarded-Proto: http", "Forwarded: for=unknown;proto=http"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := string(mustParse(t, c.head).AppendOrdinary([]byte("..."), &c.forward)); got != "..."+c.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got[3:], c.want)
+			}
+		})
 	}
 }
 

@@ -38,6 +38,9 @@ import (
 //     that it has stopped for fairness.
 //  11. Accept reports EMFILE and other lasting errors once, without More; it does
 //     not retry by itself. Submitting it again looks at the queue at once.
+//  12. Forget leaves the descriptor of a socket that does nothing to others. Until
+//     its next operation the engine neither reads nor watches it; what others
+//     read, wrote or left there meanwhile is then found as it is.
 type engine interface {
 	// submit starts op, which is &s.In or &s.Out with its Kind set.
 	submit(s *Socket, op *Op) (done bool)
@@ -47,6 +50,8 @@ type engine interface {
 	cancel(s *Socket, op *Op) (over bool)
 	// pause makes s.In idle.
 	pause(s *Socket)
+	// forget stops watching s, of which nothing is in flight.
+	forget(s *Socket)
 	// pending reports whether the engine has taken something from s that was
 	// not delivered yet.
 	pending(s *Socket) bool

@@ -196,6 +196,16 @@ func (e *epollEngine) cancel(_ *Socket, op *Op) bool {
 
 func (e *epollEngine) pause(s *Socket) { e.cancel(s, &s.In) }
 
+// forget takes s out of the epoll set, which would go on to report what others
+// wait for, and would outlive the close while they hold a duplicate. To register
+// it again reports what holds then.
+func (e *epollEngine) forget(s *Socket) {
+	if s.flags&flagWatched != 0 {
+		e.epoll.EpollDelete(s.FD)
+	}
+	s.flags &^= flagWatched | flagWatchOut | flagReadable | flagBlocked | flagEnded | flagHangup
+}
+
 func (e *epollEngine) pending(*Socket) bool { return false }
 
 func (e *epollEngine) await(*Socket) {}
@@ -205,7 +215,7 @@ func (e *epollEngine) addTo(*Stats) {}
 func (e *epollEngine) memory() int { return len(e.scratch) }
 
 // close is done at once for the same reason. The descriptor leaves the epoll
-// set by itself with its last reference; it is never duplicated.
+// set by itself with its last reference: duplicates are closed before (Forget).
 func (e *epollEngine) close(s *Socket) bool {
 	e.loop.table.remove(s)
 	s.FD.Close()

@@ -103,6 +103,16 @@ func (l *Loop) StopOut(s *Socket) (over bool) {
 	return l.engine.cancel(s, &s.Out)
 }
 
+// Forget leaves the descriptor of s to others, who may read from it and write to
+// it, by a duplicate of their own, until the next operation on s. To forget a
+// socket of which something is in flight, or was only paused, is a bug: what was
+// received must have been delivered, by StopIn after Recv.
+func (l *Loop) Forget(s *Socket) {
+	mustBeIdle(&s.In)
+	mustBeIdle(&s.Out)
+	l.engine.forget(s)
+}
+
 // Close ends s: what is in flight is cancelled and joined, then the descriptor
 // is closed. It reports whether all that is done; otherwise a completion with
 // kind Close says so later, and s and its buffers must stay until then.

@@ -337,6 +337,14 @@ func (e *uringEngine) joined(s *Socket) {
 	}
 }
 
+// forget has nothing to undo: what is not armed, the kernel does not look at.
+func (e *uringEngine) forget(s *Socket) {
+	if s.armed != armedNone || s.flags&flagEarly != 0 {
+		panic("loop: a socket was forgotten that is still received from")
+	}
+	s.flags &^= flagReadable | flagDrained
+}
+
 // queue gives s a turn without a completion.
 func (e *uringEngine) queue(s *Socket) {
 	if s.flags&flagQueued == 0 {

@@ -45,6 +45,9 @@ func (fd FD) EpollModify(target FD, events uint32, user uint64) Errno {
 	return fd.epollCtl(unix.EPOLL_CTL_MOD, target, events, user)
 }
 
+// EpollDelete ends the registration of target.
+func (fd FD) EpollDelete(target FD) Errno { return fd.epollCtl(unix.EPOLL_CTL_DEL, target, 0, 0) }
+
 func (fd FD) epollCtl(op int, target FD, events uint32, user uint64) Errno {
 	event := EpollEvent{Events: events, Fd: int32(uint32(user)), Pad: int32(uint32(user >> 32))}
 	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(fd), uintptr(op), uintptr(target),

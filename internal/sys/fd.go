@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"net"
 	"os"
 	"strconv"
 
@@ -20,6 +21,27 @@ func (fd FD) Close() {
 		return
 	}
 	_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+}
+
+// Dup returns a second descriptor for what fd refers to, close-on-exec: both
+// share one open file description (dup(2)). The errors are EMFILE and EBADF.
+func (fd FD) Dup() (FD, Errno) {
+	r, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return NoFD, errno
+	}
+	return FD(r), 0
+}
+
+// Conn returns fd, a connected stream socket, as a connection for goroutines.
+// It takes fd over, with an error too. On the way there are two descriptors.
+func (fd FD) Conn() (net.Conn, error) {
+	file := os.NewFile(uintptr(fd), "socket")
+	if file == nil {
+		return nil, os.ErrInvalid
+	}
+	defer file.Close()
+	return net.FileConn(file)
 }
 
 // DescriptorLimit returns the number of files this process may hold open

@@ -1,11 +1,13 @@
 package sys
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +97,25 @@ func (s *Sockaddr) AddrPort() netip.AddrPort {
 		return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(s.raw[offPort6:]))
 	}
 	return netip.AddrPort{}
+}
+
+// Dial returns the address as net.Dialer takes it: "tcp" with host and port, a
+// zone as its number, or "unix" with a path.
+func (s *Sockaddr) Dial() (network, address string) {
+	if s.Family() == unix.AF_UNIX {
+		path := s.raw[offPath:s.size]
+		if len(path) > 0 && path[0] == 0 {
+			return "unix", "@" + string(path[1:])
+		}
+		return "unix", string(bytes.TrimRight(path, "\x00"))
+	}
+	addr := s.AddrPort()
+	if s.Family() == unix.AF_INET6 {
+		if zone := binary.NativeEndian.Uint32(s.raw[offScope6:]); zone != 0 {
+			addr = netip.AddrPortFrom(addr.Addr().WithZone(strconv.FormatUint(uint64(zone), 10)), addr.Port())
+		}
+	}
+	return "tcp", addr.String()
 }
 
 // LocalAddr returns the address a socket is bound to (getsockname(2)).

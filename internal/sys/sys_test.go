@@ -191,3 +191,61 @@ func TestEpollUserData(t *testing.T) {
 		t.Error("still signalled after Clear")
 	}
 }
+
+func TestDialNamesTheAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1:80": "tcp 127.0.0.1:80", "[2001:db8::7]:1": "tcp [2001:db8::7]:1",
+	} {
+		addr := TCPAddr(netip.MustParseAddrPort(text), 0)
+		if network, address := addr.Dial(); network+" "+address != want {
+			t.Errorf("%s: %s %s", text, network, address)
+		}
+	}
+	linkLocal := TCPAddr(netip.MustParseAddrPort("[fe80::1]:80"), 3)
+	if _, address := linkLocal.Dial(); address != "[fe80::1%3]:80" {
+		t.Errorf("link-local: %s", address)
+	}
+	for _, path := range []string{"/run/x.sock", "@abstract"} {
+		addr, err := UnixAddr(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if network, address := addr.Dial(); network != "unix" || address != path {
+			t.Errorf("%s: %s %q", path, network, address)
+		}
+	}
+}
+
+// A duplicate is a connection of its own for goroutines, and the original stays
+// open when that is closed.
+func TestDupAndConn(t *testing.T) {
+	near, far, err := SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	defer far.Close()
+	twin, errno := near.Dup()
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	conn, err := twin.Conn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far.Send([]byte("in"))
+	b := make([]byte, 8)
+	if n, err := conn.Read(b); err != nil || string(b[:n]) != "in" {
+		t.Errorf("read %q, %v", b[:n], err)
+	}
+	conn.Close()
+	if _, errno := near.Recv(b); errno != EAGAIN {
+		t.Errorf("the original after the close: %v, want EAGAIN", errno)
+	}
+	if _, errno := NoFD.Dup(); errno != unix.EBADF {
+		t.Errorf("dup of nothing: %v", errno)
+	}
+	if _, err := NoFD.Conn(); err == nil {
+		t.Error("a connection was made of no descriptor")
+	}
+}
