@@ -147,7 +147,11 @@ func (l *Loop) Now() time.Duration { return l.now }
 // Wall returns the wall-clock time that belongs to Now.
 func (l *Loop) Wall() time.Time { return l.start.Add(l.now) }
 
-func (l *Loop) readClock() { l.now = time.Since(l.start) }
+// Clock reads the time that Now tells of anew. It may be called from any
+// goroutine.
+func (l *Loop) Clock() time.Duration { return time.Since(l.start) }
+
+func (l *Loop) readClock() { l.now = l.Clock() }
 
 // Post runs f on the loop's goroutine soon, in the order of the calls. It may
 // be called from any goroutine; the error is ErrPostsFull or ErrStopped. What

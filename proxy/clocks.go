@@ -36,7 +36,7 @@ func (t *Tunnel) armAt(next time.Duration) {
 // nextClock returns when the first clock is due, the quiet one apart.
 func (t *Tunnel) nextClock() time.Duration {
 	next := never
-	if !t.relays() {
+	if !t.relays() && t.away == nil {
 		return next
 	}
 	if !t.guarded {
@@ -100,10 +100,10 @@ func (t *Tunnel) expires() time.Duration {
 
 // quietLimit is how long neither side may send a byte; 0 is no limit.
 func (t *Tunnel) quietLimit() time.Duration {
-	switch t.state {
-	case stateReplying:
+	switch {
+	case t.state == stateReplying:
 		return t.worker.server.config.Timeouts.Upgrade
-	case stateDraining:
+	case t.up.finished || t.down.finished:
 		idle, half := t.route.IdleTimeout, t.route.HalfCloseTimeout
 		if idle > 0 && (half == 0 || idle < half) {
 			return idle
@@ -140,7 +140,7 @@ func (t *Tunnel) inQueues() uint32 {
 // it from its listener; here it takes a call for each setting, so a tunnel has
 // to last a while first (ADR 11).
 func (t *Tunnel) guard() {
-	if t.guarded || !t.relays() || !t.backend.Open() {
+	if t.guarded || !t.relays() && t.away == nil || !t.backend.Open() {
 		return
 	}
 	t.guarded = true

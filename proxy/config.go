@@ -75,6 +75,9 @@ type Route struct {
 	HalfCloseTimeout time.Duration // 0 = none
 	Lifetime         time.Duration // ±10% by tunnel; 0 = none
 
+	Sync       bool          // async: off: served by goroutines from the 101 to the end
+	AsyncDelay time.Duration // otherwise: so until quiet for so long, and again when bytes come
+
 	Frames       Frames        // of WebSocket tunnels; others are never looked at
 	PingInterval time.Duration // 0 = none; needs frames to be followed
 	PongTimeout  time.Duration // 0 = a missing pong ends nothing

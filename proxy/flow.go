@@ -139,6 +139,6 @@ func (t *Tunnel) turnedBulk(f *flow, n int) bool {
 	}
 	f.frames.Lose()
 	f.blind = true
-	t.worker.counters.blind++
+	t.worker.blind.Add(1)
 	return true
 }

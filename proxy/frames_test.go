@@ -59,7 +59,9 @@ func text(s string) ws.Frame { return ws.NewTextFrame([]byte(s)) }
 
 // What ends a tunnel says so to both sides, in a Close frame behind what was on
 // its way.
-func TestClosesSayWhy(t *testing.T) {
+func TestClosesSayWhy(t *testing.T) { testClosesSayWhy(t, func(*Config) {}) }
+
+func testClosesSayWhy(t *testing.T, change func(*Config)) {
 	type tunnel struct {
 		*rig
 		client, backend *net.TCPConn
@@ -87,6 +89,7 @@ func TestClosesSayWhy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := tunnel{rig: newRig(t, func(config *Config) {
+				change(config)
 				if c.change != nil {
 					c.change(&config.Routes[0])
 				}

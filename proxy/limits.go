@@ -45,6 +45,10 @@ const (
 	blindReadBytes = 16 << 10
 	blindPenalty   = 64 << 10
 
+	// syncBufferBytes is the most that a goroutine of a tunnel in synchronous
+	// service reads at once.
+	syncBufferBytes = 32 << 10
+
 	// pingRetry is how long a ping of ours waits for a frame to end.
 	pingRetry = 250 * time.Millisecond
 

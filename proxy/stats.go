@@ -27,8 +27,8 @@ type counters struct {
 	refusals        map[string]uint64 // by reason
 	relayed         [directionCount][laneCount]uint64
 	splices         uint64
-	blind           uint64
 	violations      uint64
+	syncRefused     uint64
 }
 
 // Stats are the counters of all loops.
@@ -44,6 +44,7 @@ type Stats struct {
 	Splices         uint64 // times a direction went over to splicing
 	Blind           uint64 // directions spliced without their frames being known
 	Violations      uint64 // directions whose frames broke RFC 6455
+	SyncRefused     uint64 // times that no descriptors were left to serve a tunnel by goroutines
 	LogDropped      uint64 // log lines
 
 	Loops       []loop.Stats
@@ -99,6 +100,13 @@ func (w *worker) snapshot() func(*Stats) {
 	for reason, n := range w.counters.refusals {
 		c.refusals[reason] = n
 	}
+	for d := range c.relayed {
+		for lane := range c.relayed[d] {
+			c.relayed[d][lane] += w.relayedAway[d][lane].Load()
+		}
+	}
+	c.splices += w.splicesAway.Load()
+	blind := w.blind.Load()
 	live, loopStats, pipeRefused := w.live, w.loop.Stats(), w.pipes.Refused()
 	dropped := w.journal.dropped.Load()
 	return func(s *Stats) {
@@ -117,7 +125,8 @@ func (w *worker) snapshot() func(*Stats) {
 			}
 		}
 		s.Splices += c.splices
-		s.Blind += c.blind
+		s.Blind += blind
+		s.SyncRefused += c.syncRefused
 		s.Violations += c.violations
 		s.LogDropped += dropped
 		s.Loops = append(s.Loops, loopStats)

@@ -24,13 +24,14 @@ import (
 //	upgrading  relaying replying answering closing      the head was sent; no answer yet
 //	answering  lingering closing                        an answer of our own is being sent
 //	replying   reading lingering closing                the backend's refusal is being relayed
-//	relaying   draining parting lingering closing       both directions may move bytes
-//	draining   parting lingering closing                one direction ended; the other goes on
+//	relaying   draining away parting lingering closing  both directions may move bytes
+//	draining   away parting lingering closing           one direction ended; the other goes on
+//	away       relaying draining                        goroutines serve it; the slot stays in its loop
 //	parting    closing                                  Close frames of ours end it; what comes is dropped
 //	lingering  closing                                  shut down for writing; what comes is dropped
 //	closing    free                                     waiting for what is in flight
 //
-// Every state but free may go to closing. The table is legalMoves; the test
+// Every state but free and away may go to closing. The table is legalMoves; the test
 // TestTunnelTable holds this comment to it.
 type Tunnel struct {
 	worker    *worker
@@ -59,6 +60,8 @@ type Tunnel struct {
 
 	// Relay. up moves client to backend, down moves backend to client.
 	up, down flow
+	leaving  bool   // for synchronous service, once nothing is in flight
+	away     *away  // in synchronous service, or nil
 	pings    *pings // nil unless the route has a ping_interval and frames are followed
 
 	// Clocks, as times of the loop. One activity clock serves both directions.
@@ -81,6 +84,7 @@ const (
 	stateReplying
 	stateRelaying
 	stateDraining
+	stateAway
 	stateParting
 	stateLingering
 	stateClosing
@@ -89,7 +93,7 @@ const (
 
 var stateNames = [stateCount]string{
 	"free", "reading", "dialing", "upgrading", "answering", "replying",
-	"relaying", "draining", "parting", "lingering", "closing",
+	"relaying", "draining", "away", "parting", "lingering", "closing",
 }
 
 func (s tunnelState) String() string { return stateNames[s] }
@@ -113,8 +117,9 @@ var legalMoves = [stateCount]stateSet{
 	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
-	stateRelaying:  states(stateDraining, stateParting, stateLingering, stateClosing),
-	stateDraining:  states(stateParting, stateLingering, stateClosing),
+	stateRelaying:  states(stateDraining, stateAway, stateParting, stateLingering, stateClosing),
+	stateDraining:  states(stateAway, stateParting, stateLingering, stateClosing),
+	stateAway:      states(stateRelaying, stateDraining),
 	stateParting:   states(stateClosing),
 	stateLingering: states(stateClosing),
 	stateClosing:   states(stateFree),
@@ -171,6 +176,8 @@ func (t *Tunnel) OnTimer(*loop.Timer) {
 		t.upgradeTimeout()
 	case stateReplying, stateRelaying, stateDraining:
 		t.onClocks()
+	case stateAway:
+		t.onAwayClocks()
 	case stateParting:
 		t.partTimeout()
 	default:

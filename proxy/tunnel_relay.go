@@ -32,6 +32,9 @@ func (t *Tunnel) startRelay(n int) {
 	// the watch for its hang-up.
 	t.resume(&t.up)
 	t.resume(&t.down)
+	if t.relays() && t.wantsSync(true) {
+		t.leave()
+	}
 }
 
 // ends returns where a flow comes from and goes to.
@@ -106,8 +109,10 @@ func (t *Tunnel) received(f *flow, op *loop.Op) {
 			t.active = t.worker.loop.Now()
 			t.forward(f, sink, b, sendingLent)
 		}
-		if t.relays() && !f.finished {
-			t.steer(f, source, sink, n)
+		if t.relays() && !f.finished && !t.leaving {
+			if t.steer(f, source, sink, n); t.wantsSync(true) {
+				t.leave()
+			}
 		}
 	case op.Err() == sys.ECANCELED:
 		t.resume(f)
@@ -232,6 +237,8 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 	t.releaseExchange()
 	source, _ := t.ends(f)
 	switch {
+	case t.leaving:
+		t.tryLeave()
 	case f.finished:
 	case !sink.Out.InFlight():
 		t.resume(f)
@@ -250,6 +257,10 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 // resume makes a flow go on that has nothing in flight towards its sink: it
 // ends, begins to splice, or reads again.
 func (t *Tunnel) resume(f *flow) {
+	if t.leaving {
+		t.tryLeave()
+		return
+	}
 	source, sink := t.ends(f)
 	t.unwatch(source)
 	switch {
@@ -284,6 +295,7 @@ func (t *Tunnel) unwatch(source *loop.Socket) {
 // hungUp takes note that the source of f, which was not being read, has died or
 // was closed in both directions. What it sent before may still be read.
 func (t *Tunnel) hungUp(f *flow) {
+	t.stayFor(f)
 	if opposite := t.opposite(f); !opposite.finished {
 		t.blame(t.sourceSide(f), causeReset)
 		t.abandon(opposite)
@@ -333,6 +345,7 @@ func (t *Tunnel) move(f *flow) {
 func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 	t.blame(t.sourceSide(f), causeOf(errno))
 	f.ended = true
+	t.stayFor(f)
 	f.pump.Park(f.frames.Kept()) // no pong of ours after all
 	if _, sink := t.ends(f); f.pump.Parked() > 0 && !sink.Out.InFlight() {
 		t.sendParked(f, sink)
@@ -356,6 +369,7 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 // before may still be read: the opposite flow goes on until it finds the end.
 func (t *Tunnel) sinkFailed(f *flow, errno sys.Errno) {
 	t.blame(t.sourceSide(t.opposite(f)), causeOf(errno))
+	t.stayFor(f)
 	if t.state == stateParting {
 		t.giveUp(f)
 		return

@@ -243,6 +243,17 @@ var transitionCases = []struct {
 		backend.Close()
 		r.took(stateParting, stateClosing)
 	}},
+	{"goroutines serve both directions, then one", func(c *Config) { c.Routes[0].Sync = true }, func(t *testing.T, r *rig) {
+		client, backend := r.tunnel()
+		r.took(stateRelaying, stateAway)
+		send(t, client, masked(text("x")))
+		closeWrite(t, client)
+		expectEnd(t, backend)
+		r.took(stateDraining, stateAway)
+		backend.Close()
+		expectEnd(t, client)
+		r.took(stateAway, stateDraining)
+	}},
 	{"backend dies between frames, after the client's half-close", nil, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
 		closeWrite(t, client)

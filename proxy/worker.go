@@ -45,6 +45,11 @@ type worker struct {
 	target   []byte
 	address  []byte
 
+	// Written by the goroutines of tunnels that are away, too.
+	relayedAway [directionCount][laneCount]atomic.Uint64
+	splicesAway atomic.Uint64
+	blind       atomic.Uint64
+
 	counters counters
 	journal  *journal
 }

@@ -1,0 +1,301 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"wsplice/internal/sys"
+	"wsplice/loop"
+	"wsplice/splice"
+)
+
+// Synchronous service: goroutines that block move the bytes of a tunnel, one
+// for each direction that is open, while its slot stays in the loop with the
+// limits and clocks. `async: off` serves a tunnel so from its 101 to its end,
+// `async_delay` until it has been quiet for so long, and again when bytes come.
+//
+// The goroutines do nothing but move bytes, by the pumps and scanners of the
+// tunnel. Whatever else there is to do, the end of a direction, a timeout, a
+// ping, is done in the loop: it calls the tunnel back, and sends it out again.
+//
+//	loop       leave: nothing is being sent; stop receiving
+//	           tryLeave: nothing is in flight; the loop forgets both sockets
+//	           go serve, go serve
+//	goroutine  a direction ends, or was called back: post joined
+//	loop       joined: call the other back; when both are: return
+//	           what could not be sent is parked, ends are passed on, clocks looked at
+//
+// Invariant: a flow belongs to its goroutine from the go statement until
+// joined, and to the loop otherwise. So no byte is in two places, or in none
+// (TestSyncMovesBackAndForth).
+
+// An away is a tunnel's time outside of its loop.
+type away struct {
+	client, backend *os.File     // duplicates, so that Go's poller can wait for them
+	active          atomic.Int64 // time of the loop: the last byte in either direction
+	running         int          // goroutines that have not joined
+	ends            [directionCount]syncEnd
+	recalled        bool
+	then            *ending // what ends the tunnel once it is back
+}
+
+// A syncEnd is how a goroutine ended.
+type syncEnd struct {
+	need  splice.Need // SourceFailed or SinkFailed; NeedTurn: it was called back
+	errno sys.Errno
+}
+
+// An ending is a call of Tunnel.end that has to wait.
+type ending struct {
+	by  side
+	why cause
+}
+
+// wantsSync reports whether the tunnel is to be served by goroutines now.
+// bytesCame says that the peers are talking.
+func (t *Tunnel) wantsSync(bytesCame bool) bool {
+	return t.route.Sync || bytesCame && t.route.AsyncDelay > 0
+}
+
+// leave begins to hand the tunnel over, unless a peer is slow: then the loop
+// serves it until that is over.
+func (t *Tunnel) leave() {
+	if t.leaving || !t.relays() || !t.mayLeave(&t.up) || !t.mayLeave(&t.down) {
+		return
+	}
+	if !t.worker.server.budget.Take(descriptorsPerTunnel) {
+		t.worker.counters.syncRefused++ // served like any other tunnel
+		return
+	}
+	t.leaving = true
+	for _, f := range [...]*flow{&t.up, &t.down} {
+		if source, _ := t.ends(f); !f.finished {
+			t.worker.loop.StopIn(source)
+		}
+	}
+	t.tryLeave()
+}
+
+// mayLeave reports whether nothing of f will be between the sockets soon. A
+// source that is held back may have bytes with the engine.
+func (t *Tunnel) mayLeave(f *flow) bool {
+	source, _ := t.ends(f)
+	return f.finished || !f.ended && !f.toSplice && !f.slow && f.pump.Lane() == splice.Copy &&
+		source.In.Kind == loop.Recv
+}
+
+// tryLeave goes on once nothing is in flight. A send that went short meanwhile
+// keeps the tunnel here.
+func (t *Tunnel) tryLeave() {
+	w := t.worker
+	switch {
+	case t.stopping(&t.up) || t.stopping(&t.down):
+	case t.up.slow || t.down.slow:
+		t.stay()
+	case t.client.Out.InFlight() || t.backend.Out.InFlight():
+		w.loop.Await(&t.client)
+		w.loop.Await(&t.backend)
+	default:
+		t.leaving = false
+		a, err := t.duplicate()
+		if err != nil {
+			t.leaving = true
+			t.stay()
+			return
+		}
+		for _, f := range [...]*flow{&t.up, &t.down} {
+			if source, _ := t.ends(f); !f.finished {
+				w.loop.Forget(source)
+			}
+		}
+		t.away = a
+		t.setState(stateAway)
+		t.start()
+	}
+}
+
+// stopping reports whether the source of f is still being received from.
+func (t *Tunnel) stopping(f *flow) bool {
+	source, _ := t.ends(f)
+	return !f.finished && source.In.InFlight()
+}
+
+// stay gives up leaving: the loop goes on.
+func (t *Tunnel) stay() {
+	t.cancelLeaving()
+	t.resume(&t.up)
+	if t.relays() {
+		t.resume(&t.down)
+	}
+}
+
+// cancelLeaving gives up leaving without receiving again.
+func (t *Tunnel) cancelLeaving() {
+	if t.leaving {
+		t.leaving = false
+		t.worker.server.budget.Give(descriptorsPerTunnel)
+	}
+}
+
+// stayFor gives up leaving because something has happened to f, which the
+// caller deals with.
+func (t *Tunnel) stayFor(f *flow) {
+	if t.leaving {
+		t.cancelLeaving()
+		t.resume(t.opposite(f))
+	}
+}
+
+// duplicate opens descriptors that Go's poller may have: those of the slot are
+// the loop's.
+func (t *Tunnel) duplicate() (*away, error) {
+	client, err := duplicate(t.client.FD)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := duplicate(t.backend.FD)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	return &away{client: client, backend: backend}, nil
+}
+
+func duplicate(fd sys.FD) (*os.File, error) {
+	twin, errno := fd.Dup()
+	if errno != 0 {
+		return nil, errno
+	}
+	file := os.NewFile(uintptr(twin), "socket")
+	if err := file.SetDeadline(time.Time{}); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// start runs a goroutine for each direction that is open.
+func (t *Tunnel) start() {
+	a := t.away
+	a.active.Store(int64(t.active))
+	for _, f := range [...]*flow{&t.up, &t.down} {
+		if f.finished {
+			continue
+		}
+		source, sink := end{a.client, t.client.FD}, end{a.backend, t.backend.FD}
+		if f == &t.down {
+			source, sink = sink, source
+		}
+		a.running++
+		go (&syncFlow{tunnel: t, flow: f, source: source, sink: sink}).run()
+	}
+	t.armAt(t.nextAway())
+}
+
+// recall ends the goroutines' waiting. What they hold comes back with them.
+func (t *Tunnel) recall() {
+	a := t.away
+	if a.recalled {
+		return
+	}
+	a.recalled = true
+	past := time.Unix(1, 0)
+	for _, file := range [...]*os.File{a.client, a.backend} {
+		if err := file.SetDeadline(past); err != nil && !errors.Is(err, os.ErrClosed) {
+			panic("proxy: recall a tunnel: " + err.Error()) // it was set before
+		}
+	}
+}
+
+// joined takes a goroutine's end.
+func (t *Tunnel) joined(f *flow, end syncEnd) {
+	a := t.away
+	a.ends[t.direction(f)] = end
+	t.recall()
+	if a.running--; a.running == 0 {
+		t.comeBack()
+	}
+}
+
+// comeBack makes the loop serve the tunnel again.
+func (t *Tunnel) comeBack() {
+	a := t.away
+	a.client.Close()
+	a.backend.Close()
+	t.worker.server.budget.Give(descriptorsPerTunnel)
+	t.active = max(t.active, time.Duration(a.active.Load()))
+	t.away = nil
+	if t.up.finished || t.down.finished {
+		t.setState(stateDraining)
+	} else {
+		t.setState(stateRelaying)
+	}
+	for _, f := range [...]*flow{&t.up, &t.down} {
+		if t.relays() && !f.finished {
+			t.takeBack(f, a.ends[t.direction(f)])
+		}
+	}
+	if a.then != nil && t.relays() {
+		t.end(a.then.by, a.then.why)
+		return
+	}
+	if !t.relays() {
+		return
+	}
+	if t.onClocks(); t.relays() && t.wantsSync(false) {
+		t.leave()
+	}
+}
+
+// takeBack goes on with what a goroutine left.
+func (t *Tunnel) takeBack(f *flow, end syncEnd) {
+	_, sink := t.ends(f)
+	if f.pump.Lane() == splice.Splice {
+		t.move(f)
+	} else if f.pump.Parked() > 0 {
+		f.slow = true
+		t.sendParked(f, sink)
+	}
+	switch {
+	case !t.relays() || f.finished:
+	case end.need == splice.SourceFailed:
+		t.sourceEnded(f, end.errno)
+	case end.need == splice.SinkFailed:
+		t.sinkFailed(f, end.errno)
+	case f.pump.Lane() == splice.Copy && !sink.Out.InFlight():
+		t.resume(f)
+	}
+}
+
+// endAway ends a tunnel that is away as soon as it is back.
+func (t *Tunnel) endAway(by side, why cause) {
+	if t.away.then == nil {
+		t.away.then = &ending{by, why}
+	}
+	t.recall()
+}
+
+// nextAway returns when the loop has to look after a tunnel that is away.
+func (t *Tunnel) nextAway() time.Duration {
+	active := time.Duration(t.away.active.Load())
+	next := t.nextClock()
+	if limit := t.quietLimit(); limit > 0 {
+		next = min(next, active+limit)
+	}
+	if !t.route.Sync {
+		next = min(next, active+t.route.AsyncDelay)
+	}
+	return next
+}
+
+// onAwayClocks calls the tunnel back if something is due.
+func (t *Tunnel) onAwayClocks() {
+	t.guard()
+	if next := t.nextAway(); next > t.worker.loop.Now() {
+		t.armAt(next)
+		return
+	}
+	t.recall()
+}

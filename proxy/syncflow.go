@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"os"
+	"sync"
+
+	"wsplice/internal/sys"
+	"wsplice/splice"
+)
+
+// A syncFlow is one direction of a tunnel that is away: a goroutine that moves
+// its bytes and blocks where the loop would wait.
+type syncFlow struct {
+	tunnel       *Tunnel
+	flow         *flow
+	source, sink end
+	pipes        *splice.Pipes // nil until it is bulk
+}
+
+// An end is one side of a direction: the descriptor to call the kernel with,
+// and the duplicate by which Go's poller waits for it.
+type end struct {
+	file *os.File
+	fd   sys.FD
+}
+
+// A wait is told to try again when the descriptor is ready, until try says that
+// it need not. Trying from within is what makes it safe: readiness that came
+// before is not remembered.
+func (e end) whenReadable(try func() bool) error { return e.when(try, (syscallConn).Read) }
+
+func (e end) whenWritable(try func() bool) error { return e.when(try, (syscallConn).Write) }
+
+type syscallConn interface {
+	Read(f func(fd uintptr) (done bool)) error
+	Write(f func(fd uintptr) (done bool)) error
+}
+
+func (e end) when(try func() bool, wait func(syscallConn, func(uintptr) bool) error) error {
+	conn, err := e.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return wait(conn, func(uintptr) bool { return try() })
+}
+
+// syncBuffers hold what was read and is not written yet. A direction that waits
+// for its source has none.
+var syncBuffers = sync.Pool{New: func() any { return new([syncBufferBytes]byte) }}
+
+func (s *syncFlow) run() {
+	end := s.serve()
+	if s.pipes != nil {
+		s.pipes.Trim()
+	}
+	t := s.tunnel
+	t.worker.post(func() { t.joined(s.flow, end) })
+}
+
+// serve moves bytes until the direction ends or is called back.
+func (s *syncFlow) serve() syncEnd {
+	for {
+		end, over := syncEnd{}, false
+		if s.flow.pump.Lane() == splice.Splice {
+			end, over = s.splice()
+		} else {
+			end, over = s.copy()
+		}
+		if over {
+			return end
+		}
+	}
+}
+
+// calledBack is the end of a wait that has been given a deadline in the past.
+var calledBack = syncEnd{need: splice.NeedTurn}
+
+// copy moves what one read brings.
+func (s *syncFlow) copy() (end syncEnd, over bool) {
+	var (
+		buffer *[syncBufferBytes]byte
+		n      int
+		errno  sys.Errno
+	)
+	err := s.source.whenReadable(func() bool {
+		buffer = syncBuffers.Get().(*[syncBufferBytes]byte)
+		if n, errno = s.source.fd.Recv(buffer[:]); errno == sys.EAGAIN {
+			syncBuffers.Put(buffer)
+			buffer = nil
+		}
+		return errno != sys.EAGAIN
+	})
+	if buffer != nil {
+		defer syncBuffers.Put(buffer)
+	}
+	switch {
+	case err != nil:
+		return calledBack, true
+	case errno != 0 || n == 0:
+		return syncEnd{splice.SourceFailed, errno}, true
+	}
+	t, f := s.tunnel, s.flow
+	kept, b := t.filter(f, buffer[:n])
+	if len(kept)+len(b) > 0 {
+		t.away.active.Store(int64(t.worker.loop.Clock()))
+	}
+	if end, over = s.send(kept); over {
+		f.pump.Park(b)
+		return end, over
+	}
+	if end, over = s.send(b); !over && t.turnedBulk(f, n) {
+		s.startSplice()
+	}
+	return end, over
+}
+
+// send writes all of b, or parks the rest.
+func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
+	if len(b) == 0 {
+		return end, false
+	}
+	var errno sys.Errno
+	err := s.sink.whenWritable(func() bool {
+		for len(b) > 0 {
+			var n int
+			if n, errno = s.sink.fd.Send(b); errno != 0 {
+				return errno != sys.EAGAIN
+			}
+			s.count(n, splice.Copy)
+			b = b[n:]
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		s.flow.pump.Park(b)
+		return calledBack, true
+	case errno != 0:
+		return syncEnd{splice.SinkFailed, errno}, true
+	}
+	return end, false
+}
+
+func (s *syncFlow) startSplice() {
+	if s.pipes == nil {
+		s.pipes = splice.NewPipes(s.tunnel.worker.server.budget)
+	}
+	if s.flow.pump.StartSplice(s.pipes) {
+		s.flow.spliced = true
+		s.tunnel.worker.splicesAway.Add(1)
+	}
+}
+
+// splice moves bulk until the source has no more for now: the copy lane then
+// waits for it, which also sees urgent data and the end.
+func (s *syncFlow) splice() (end syncEnd, over bool) {
+	var need splice.Need
+	var errno sys.Errno
+	move := func() bool {
+		need, errno = s.move()
+		return need != splice.NeedSink
+	}
+	if err := s.sink.whenWritable(move); err != nil {
+		return calledBack, true // with what is in the pipe
+	}
+	switch need {
+	case splice.SourceFailed, splice.SinkFailed:
+		return syncEnd{need, errno}, true
+	case splice.NeedSource:
+		s.flow.pump.StopSplice()
+	}
+	return end, false
+}
+
+func (s *syncFlow) move() (splice.Need, sys.Errno) {
+	f := s.flow
+	held := f.pump.Held()
+	n, need, errno := f.pump.Move(s.source.fd, s.sink.fd, s.pipes, f.spliceMost())
+	f.splicedBy(n + f.pump.Held() - held)
+	if n > 0 {
+		s.tunnel.away.active.Store(int64(s.tunnel.worker.loop.Clock()))
+		s.count(n, splice.Splice)
+	}
+	return need, errno
+}
+
+// count adds n bytes that reached the sink's socket.
+func (s *syncFlow) count(n int, lane splice.Lane) {
+	t := s.tunnel
+	s.flow.bytes += uint64(n)
+	t.worker.relayedAway[t.direction(s.flow)][lane].Add(uint64(n))
+}
