@@ -33,21 +33,23 @@ const (
 
 // A line is what the loop knows; formatting it is the writer's work.
 type line struct {
-	kind     lineKind
-	at       time.Time
-	loop     int
-	id       uint64
-	peer     netip.AddrPort
-	route    string
-	backend  string
-	refusal  *handshake.Refusal // our own answer
-	status   int                // of the backend's
-	target   string
-	up, down uint64
-	spliced  bool
-	duration time.Duration
-	endedBy  side
-	cause    cause
+	kind      lineKind
+	at        time.Time
+	loop      int
+	id        uint64
+	peer      netip.AddrPort
+	via       netip.AddrPort // the balancer, where announced says that it named the peer
+	announced bool
+	route     string
+	backend   string
+	refusal   *handshake.Refusal // our own answer
+	status    int                // of the backend's
+	target    string
+	up, down  uint64
+	spliced   bool
+	duration  time.Duration
+	endedBy   side
+	cause     cause
 }
 
 func newJournal(log *slog.Logger, tunnels LogTunnels) *journal {
@@ -80,6 +82,9 @@ func (l *line) write(log *slog.Logger) {
 	record := slog.NewRecord(l.at, slog.LevelInfo, "tunnel open", 0)
 	record.AddAttrs(slog.String("tunnel", strconv.Itoa(l.loop)+"-"+strconv.FormatUint(l.id, 10)),
 		slog.String("client", peerText(l.peer)))
+	if l.announced {
+		record.AddAttrs(slog.String("via", peerText(l.via)))
+	}
 	switch l.kind {
 	case lineRefused:
 		record.Message = "request refused"
@@ -156,6 +161,11 @@ func (j *journal) relayed(w *worker, t *Tunnel, status int) {
 
 func (w *worker) line(t *Tunnel, kind lineKind) line {
 	l := line{kind: kind, at: w.loop.Wall(), loop: w.index, id: t.id, peer: t.peer}
+	if t.announced && kind != lineClose { // at the end the socket may not know any more
+		if addr, err := t.client.FD.PeerAddr(); err == nil {
+			l.announced, l.via = true, addr.AddrPort()
+		}
+	}
 	if t.route != nil {
 		l.route = t.route.Path
 	}

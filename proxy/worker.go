@@ -82,10 +82,10 @@ func (w *worker) post(f func()) {
 }
 
 // accept begins a tunnel with a connection whose descriptors are reserved.
-func (w *worker) accept(fd sys.FD, peer netip.AddrPort) {
+func (w *worker) accept(fd sys.FD, peer netip.AddrPort, proxyProtocol ProxyProtocol) {
 	t := w.take()
 	w.counters.accepted++
-	t.open(fd, peer)
+	t.open(fd, peer, proxyProtocol)
 }
 
 // take returns a free slot.
@@ -153,7 +153,7 @@ func (w *worker) drain(done func()) {
 	w.drained = done
 	w.each(func(t *Tunnel) {
 		switch {
-		case t.state != stateReading || t.x != nil:
+		case t.state != stateGreeting && t.state != stateReading || t.x != nil:
 		case t.served:
 			t.close()
 		default:
