@@ -161,7 +161,9 @@ func (j *journal) relayed(w *worker, t *Tunnel, status int) {
 
 func (w *worker) line(t *Tunnel, kind lineKind) line {
 	l := line{kind: kind, at: w.loop.Wall(), loop: w.index, id: t.id, peer: t.peer}
-	if t.announced && kind != lineClose { // at the end the socket may not know any more
+	// Asked for and not kept, for the size of a tunnel. At its end the socket may
+	// not know any more.
+	if t.announced && kind != lineClose {
 		if addr, err := t.client.FD.PeerAddr(); err == nil {
 			l.announced, l.via = true, addr.AddrPort()
 		}

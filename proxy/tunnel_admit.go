@@ -27,7 +27,7 @@ func (t *Tunnel) admit() *handshake.Refusal {
 func (t *Tunnel) releaseAdmission() {
 	if t.admitted {
 		t.admitted = false
-		t.worker.server.release()
 		t.worker.server.addresses.Give(t.peer.Addr())
+		t.worker.server.release()
 	}
 }
