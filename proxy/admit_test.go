@@ -36,7 +36,7 @@ func (r *rig) refusedAs(source, status string) {
 // limited has a limit for each client, announced by PROXY headers.
 func limited(perIP int) func(*Config) {
 	return func(c *Config) {
-		proxied(ProxyProtocolRequired)(c)
+		proxied(GreetingRequired)(c)
 		c.Limits.TunnelsPerIP = perIP
 	}
 }
@@ -128,7 +128,7 @@ func exhaust(r *rig) {
 func TestHandshakesPerSecond(t *testing.T) {
 	const rate = 5
 	r := newRig(t, func(c *Config) {
-		proxied(ProxyProtocolOptional)(c)
+		proxied(GreetingOptional)(c)
 		c.Limits.HandshakesPerSecond = rate
 	})
 	for range rate {

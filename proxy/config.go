@@ -57,21 +57,21 @@ type Listener struct {
 	DeferAccept bool   // TCP: wake up only when the client has sent something
 
 	// ProxyProtocol believes whoever connects: only a balancer may be able to.
-	ProxyProtocol ProxyProtocol
+	ProxyProtocol Greeting
 
 	Mode fs.FileMode // unix: permissions of the socket file
 	UID  int         // unix: owner, or -1
 	GID  int         // unix: group, or -1
 }
 
-// ProxyProtocol says whether connections begin with a PROXY header, which
-// announces the client that a load balancer speaks for.
-type ProxyProtocol uint8
+// Greeting says whether connections begin with a PROXY header, which
+// announces the client that a load balancer speaks for (see room greeting).
+type Greeting uint8
 
 const (
-	ProxyProtocolOff      ProxyProtocol = iota
-	ProxyProtocolOptional               // a connection without one is the client's own
-	ProxyProtocolRequired               // a connection without one is refused
+	GreetingOff      Greeting = iota
+	GreetingOptional          // a connection without one is the client's own
+	GreetingRequired          // a connection without one is refused
 )
 
 // A Route sends requests to an upstream. The first that matches is taken.

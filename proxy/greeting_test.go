@@ -31,7 +31,7 @@ func header(t testing.TB, version byte, source string) string {
 }
 
 // proxied changes a configuration to listeners with PROXY headers.
-func proxied(p ProxyProtocol) func(*Config) {
+func proxied(p Greeting) func(*Config) {
 	return func(c *Config) { c.Listeners[0].ProxyProtocol = p }
 }
 
@@ -42,19 +42,19 @@ func TestAnnouncedClient(t *testing.T) {
 	local := strings.Replace(header(t, 2, "192.0.2.1"), "\x21\x11", "\x20\x11", 1)
 	tests := []struct {
 		name   string
-		mode   ProxyProtocol
+		mode   Greeting
 		header string
 		want   string
 	}{
-		{"version 1", ProxyProtocolRequired, header(t, 1, "192.0.2.1"), "192.0.2.1"},
-		{"version 1 with IPv6", ProxyProtocolRequired, header(t, 1, "2001:db8::1"), "2001:db8::1"},
-		{"version 2", ProxyProtocolRequired, header(t, 2, "192.0.2.1"), "192.0.2.1"},
-		{"version 2 with IPv6", ProxyProtocolRequired, header(t, 2, "2001:db8::1"), "2001:db8::1"},
-		{"optional and there", ProxyProtocolOptional, announced, "192.0.2.1"},
-		{"optional and not there", ProxyProtocolOptional, "", own},
-		{"unknown", ProxyProtocolRequired, "PROXY UNKNOWN\r\n", own},
-		{"local", ProxyProtocolRequired, local, own},
-		{"unix", ProxyProtocolRequired, string(proxyproto.SIGV2) + "\x21\x31\x00\xd8" + strings.Repeat("\x00", 216), ""},
+		{"version 1", GreetingRequired, header(t, 1, "192.0.2.1"), "192.0.2.1"},
+		{"version 1 with IPv6", GreetingRequired, header(t, 1, "2001:db8::1"), "2001:db8::1"},
+		{"version 2", GreetingRequired, header(t, 2, "192.0.2.1"), "192.0.2.1"},
+		{"version 2 with IPv6", GreetingRequired, header(t, 2, "2001:db8::1"), "2001:db8::1"},
+		{"optional and there", GreetingOptional, announced, "192.0.2.1"},
+		{"optional and not there", GreetingOptional, "", own},
+		{"unknown", GreetingRequired, "PROXY UNKNOWN\r\n", own},
+		{"local", GreetingRequired, local, own},
+		{"unix", GreetingRequired, string(proxyproto.SIGV2) + "\x21\x31\x00\xd8" + strings.Repeat("\x00", 216), ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestAnnouncedClient(t *testing.T) {
 // What comes in the same segment as the header is the request, and what comes
 // behind that is the tunnel's.
 func TestHeaderRequestAndFrameAtOnce(t *testing.T) {
-	r := newRig(t, proxied(ProxyProtocolRequired))
+	r := newRig(t, proxied(GreetingRequired))
 	client := r.dial()
 	write(t, client, header(t, 2, "192.0.2.1")+upgradeRequest+"early frame")
 	backend, _ := r.accept()
@@ -93,13 +93,13 @@ func TestHeaderRequestAndFrameAtOnce(t *testing.T) {
 func TestProxyHeaderRefused(t *testing.T) {
 	tests := []struct {
 		name  string
-		mode  ProxyProtocol
+		mode  Greeting
 		bytes string
 	}{
-		{"required and missing", ProxyProtocolRequired, upgradeRequest},
-		{"required and malformed", ProxyProtocolRequired, "PROXY TCP4 nobody\r\n" + upgradeRequest},
-		{"required and too long", ProxyProtocolRequired, string(proxyproto.SIGV2) + "\x21\x11\xff\xff"},
-		{"optional and malformed", ProxyProtocolOptional, "PROXY TCP4 192.0.2.1\n" + upgradeRequest},
+		{"required and missing", GreetingRequired, upgradeRequest},
+		{"required and malformed", GreetingRequired, "PROXY TCP4 nobody\r\n" + upgradeRequest},
+		{"required and too long", GreetingRequired, string(proxyproto.SIGV2) + "\x21\x11\xff\xff"},
+		{"optional and malformed", GreetingOptional, "PROXY TCP4 192.0.2.1\n" + upgradeRequest},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestHeaderWhereNoneIsWanted(t *testing.T) {
 func TestHeaderAndThenNothing(t *testing.T) {
 	for _, text := range []string{"", announced[:10], announced, announced + "GET / HT"} {
 		r := newRig(t, func(c *Config) {
-			proxied(ProxyProtocolRequired)(c)
+			proxied(GreetingRequired)(c)
 			c.Timeouts.Head = 100 * time.Millisecond
 		})
 		client := r.dial()
@@ -143,7 +143,7 @@ func TestHeaderAndThenNothing(t *testing.T) {
 
 // A header is sent once for a connection, and holds for each of its requests.
 func TestHeaderOnceForKeptConnection(t *testing.T) {
-	r := newRig(t, proxied(ProxyProtocolRequired))
+	r := newRig(t, proxied(GreetingRequired))
 	client := r.dial()
 	write(t, client, announced)
 	for range 3 {
@@ -161,7 +161,7 @@ func TestHeaderOnceForKeptConnection(t *testing.T) {
 
 // A connection with nothing but its header does not hold up a stop.
 func TestStopWithHeaderOnly(t *testing.T) {
-	r := newRig(t, proxied(ProxyProtocolRequired))
+	r := newRig(t, proxied(GreetingRequired))
 	client := r.dial()
 	write(t, client, announced)
 	r.took(stateGreeting, stateReading)
@@ -181,7 +181,7 @@ func TestHeaderOnUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	r := newRig(t, func(c *Config) {
 		c.Listeners = append(c.Listeners, Listener{
-			Network: "unix", Address: path, UID: -1, GID: -1, ProxyProtocol: ProxyProtocolRequired,
+			Network: "unix", Address: path, UID: -1, GID: -1, ProxyProtocol: GreetingRequired,
 		})
 	})
 	write(t, dialUnix(t, path), announced+upgradeRequest)
@@ -194,7 +194,7 @@ func TestHeaderOnUnixSocket(t *testing.T) {
 func TestAnnouncedClientInLog(t *testing.T) {
 	var log lockedBuffer
 	r := newRig(t, func(c *Config) {
-		proxied(ProxyProtocolOptional)(c)
+		proxied(GreetingOptional)(c)
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	client := r.dial()

@@ -40,8 +40,8 @@ type Tunnel struct {
 	served   bool // had a request relayed and refused before this one
 	guarded  bool // the kernel watches whether the backend is still there
 
-	proxyProtocol ProxyProtocol // of the listener
-	announced     bool          // peer is from the PROXY header, not the socket's
+	greeting  Greeting // of the listener
+	announced bool     // peer is from the PROXY header, not the socket's
 
 	// How it ended; the first cause counts.
 	endedBy side

@@ -17,7 +17,7 @@ func (t *Tunnel) onGreeting(op *loop.Op) {
 	switch {
 	case verdict == greeting.Incomplete:
 		return
-	case verdict == greeting.Malformed, verdict == greeting.Absent && t.proxyProtocol == ProxyProtocolRequired:
+	case verdict == greeting.Malformed, verdict == greeting.Absent && t.greeting == GreetingRequired:
 		t.worker.loop.Pause(&t.client)
 		t.refuse(handshake.RefusalProxyHeader)
 		return

@@ -10,9 +10,9 @@ import (
 
 // open begins the life of a tunnel with an accepted connection. The two
 // descriptors of a tunnel were taken from the budget.
-func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort, proxyProtocol ProxyProtocol) {
-	t.peer, t.proxyProtocol = peer, proxyProtocol
-	if proxyProtocol == ProxyProtocolOff {
+func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort, greeting Greeting) {
+	t.peer, t.greeting = peer, greeting
+	if greeting == GreetingOff {
 		t.setState(stateReading)
 	} else {
 		t.setState(stateGreeting)

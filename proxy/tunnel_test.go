@@ -106,7 +106,7 @@ var transitionCases = []struct {
 		client.Close()
 		r.took(stateReading, stateClosing)
 	}},
-	{"PROXY header and request", proxied(ProxyProtocolRequired), func(t *testing.T, r *rig) {
+	{"PROXY header and request", proxied(GreetingRequired), func(t *testing.T, r *rig) {
 		client := r.dial()
 		write(t, client, announced+upgradeRequest)
 		r.accept()
@@ -114,13 +114,13 @@ var transitionCases = []struct {
 		r.took(stateGreeting, stateReading)
 		client.Close()
 	}},
-	{"client leaves before its PROXY header is complete", proxied(ProxyProtocolRequired), func(t *testing.T, r *rig) {
+	{"client leaves before its PROXY header is complete", proxied(GreetingRequired), func(t *testing.T, r *rig) {
 		client := r.dial()
 		write(t, client, announced[:20])
 		client.Close()
 		r.took(stateGreeting, stateClosing)
 	}},
-	{"PROXY header missing", proxied(ProxyProtocolRequired), func(t *testing.T, r *rig) {
+	{"PROXY header missing", proxied(GreetingRequired), func(t *testing.T, r *rig) {
 		client := r.dial()
 		write(t, client, "G")
 		expectAnswer(t, client, "400")

@@ -82,10 +82,10 @@ func (w *worker) post(f func()) {
 }
 
 // accept begins a tunnel with a connection whose descriptors are reserved.
-func (w *worker) accept(fd sys.FD, peer netip.AddrPort, proxyProtocol ProxyProtocol) {
+func (w *worker) accept(fd sys.FD, peer netip.AddrPort, greeting Greeting) {
 	t := w.take()
 	w.counters.accepted++
-	t.open(fd, peer, proxyProtocol)
+	t.open(fd, peer, greeting)
 }
 
 // take returns a free slot.
