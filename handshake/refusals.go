@@ -82,6 +82,11 @@ var (
 		Status: 431, Reason: "too_many_fields",
 		Detail: "The request has more header fields than this server accepts.",
 	}
+	RefusalProxyHeader = &Refusal{
+		Status: 400, Reason: "proxy_header",
+		Detail: "This port wants a PROXY protocol header (version 1 or 2) before the request; " +
+			"have the load balancer send one, and connect through it.",
+	}
 	RefusalHeadTimeout = &Refusal{
 		Status: 408, Reason: "head_timeout",
 		Detail: "The request head did not arrive completely in time; try again.",

@@ -11,13 +11,14 @@ import (
 // the descriptors of a tunnel are reserved for it; while there are none, it
 // waits here, one for each acceptor, and the others in the kernel's queue.
 type acceptor struct {
-	worker  *worker
-	socket  loop.Socket
-	waiting sys.FD // accepted, but there is no room for its tunnel; or NoFD
-	peer    netip.AddrPort
-	tcp     bool
-	spread  []*worker // for a socket that only one loop listens on: all of them
-	closed  func()    // set while closing: called when that is done
+	worker   *worker
+	socket   loop.Socket
+	waiting  sys.FD // accepted, but there is no room for its tunnel; or NoFD
+	peer     netip.AddrPort
+	tcp      bool
+	greeting Greeting
+	spread   []*worker // for a socket that only one loop listens on: all of them
+	closed   func()    // set while closing: called when that is done
 }
 
 // start serves who waits, then accepts.
@@ -98,12 +99,12 @@ func (a *acceptor) hand(fd sys.FD, peer netip.AddrPort) {
 	}
 	if to != a.worker {
 		to.load.Add(1) // until it arrives
-		if to.loop.Post(func() { to.load.Add(-1); to.accept(fd, peer) }) == nil {
+		if to.loop.Post(func() { to.load.Add(-1); to.accept(fd, peer, a.greeting) }) == nil {
 			return
 		}
 		to.load.Add(-1)
 	}
-	a.worker.accept(fd, peer)
+	a.worker.accept(fd, peer, a.greeting)
 }
 
 // close empties the queue and stops listening: connections still in it would

@@ -32,6 +32,9 @@ type Limits struct {
 	Head    int // bytes of a request's or an answer's head
 	Pipes   int
 	Parked  int // bytes per direction that may wait for a slow peer
+
+	TunnelsPerIP        int // of one client: an IPv4 address or an IPv6 /64; beyond it, 429
+	HandshakesPerSecond int // of all clients together; beyond a second's worth at once, 429
 }
 
 // Timeouts bound the phases of a tunnel's life.
@@ -53,10 +56,23 @@ type Listener struct {
 	Address     string // host:port, or a path
 	DeferAccept bool   // TCP: wake up only when the client has sent something
 
+	// ProxyProtocol believes whoever connects: only a balancer may be able to.
+	ProxyProtocol Greeting
+
 	Mode fs.FileMode // unix: permissions of the socket file
 	UID  int         // unix: owner, or -1
 	GID  int         // unix: group, or -1
 }
+
+// Greeting says whether connections begin with a PROXY header, which
+// announces the client that a load balancer speaks for (see room greeting).
+type Greeting uint8
+
+const (
+	GreetingOff      Greeting = iota
+	GreetingOptional          // a connection without one is the client's own
+	GreetingRequired          // a connection without one is refused
+)
 
 // A Route sends requests to an upstream. The first that matches is taken.
 type Route struct {

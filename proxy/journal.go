@@ -33,59 +33,24 @@ const (
 
 // A line is what the loop knows; formatting it is the writer's work.
 type line struct {
-	kind     lineKind
-	at       time.Time
-	loop     int
-	id       uint64
-	peer     netip.AddrPort
-	route    string
-	backend  string
-	refusal  *handshake.Refusal // our own answer
-	status   int                // of the backend's
-	target   string
-	up, down flowLine
-	duration time.Duration
-	endedBy  side
-	cause    cause
-	closed   side   // who closed first, in frames
-	sent     uint16 // code of our own Close frames
-}
-
-// A flowLine is what the line about a tunnel's end says of one direction.
-type flowLine struct {
-	bytes    uint64
-	spliced  bool
-	messages uint64
-	code     uint16 // of the Close frame
-	frames   frameReport
-}
-
-// A frameReport says how far frames were followed.
-type frameReport uint8
-
-const (
-	framesOff       frameReport = iota // not at all
-	framesFollowed                     // to the end
-	framesBlind                        // until the direction was spliced for good
-	framesViolating                    // until they broke RFC 6455
-)
-
-func (r frameReport) String() string {
-	return [...]string{"off", "followed", "blind", "violation"}[r]
-}
-
-func (f *flow) line() flowLine {
-	code, _ := f.frames.CloseCode()
-	l := flowLine{bytes: f.bytes, spliced: f.spliced, messages: f.frames.Messages(), code: code}
-	switch {
-	case f.violated:
-		l.frames = framesViolating
-	case f.blind:
-		l.frames = framesBlind
-	case !f.frames.Opaque():
-		l.frames = framesFollowed
-	}
-	return l
+	kind      lineKind
+	at        time.Time
+	loop      int
+	id        uint64
+	peer      netip.AddrPort
+	via       netip.AddrPort // the balancer, where announced says that it named the peer
+	announced bool
+	route     string
+	backend   string
+	refusal   *handshake.Refusal // our own answer
+	status    int                // of the backend's
+	target    string
+	up, down  flowLine
+	duration  time.Duration
+	endedBy   side
+	cause     cause
+	closed    side   // who closed first, in frames
+	sent      uint16 // code of our own Close frames
 }
 
 func newJournal(log *slog.Logger, tunnels LogTunnels) *journal {
@@ -118,6 +83,9 @@ func (l *line) write(log *slog.Logger) {
 	record := slog.NewRecord(l.at, slog.LevelInfo, "tunnel open", 0)
 	record.AddAttrs(slog.String("tunnel", strconv.Itoa(l.loop)+"-"+strconv.FormatUint(l.id, 10)),
 		slog.String("client", peerText(l.peer)))
+	if l.announced {
+		record.AddAttrs(slog.String("via", peerText(l.via)))
+	}
 	switch l.kind {
 	case lineRefused:
 		record.Message = "request refused"
@@ -139,25 +107,6 @@ func (l *line) write(log *slog.Logger) {
 		l.writeFrames(&record)
 	}
 	_ = log.Handler().Handle(context.Background(), record)
-}
-
-// writeFrames adds what is known from the frames of the tunnel.
-func (l *line) writeFrames(record *slog.Record) {
-	record.AddAttrs(slog.String("frames", max(l.up.frames, l.down.frames).String()))
-	if l.up.frames == framesOff && l.down.frames == framesOff {
-		return
-	}
-	record.AddAttrs(slog.Uint64("up_messages", l.up.messages), slog.Uint64("down_messages", l.down.messages),
-		slog.String("closed_first", l.closed.String()))
-	if l.up.code != 0 {
-		record.AddAttrs(slog.Int("client_close_code", int(l.up.code)))
-	}
-	if l.down.code != 0 {
-		record.AddAttrs(slog.Int("backend_close_code", int(l.down.code)))
-	}
-	if l.sent != 0 {
-		record.AddAttrs(slog.Int("sent_close_code", int(l.sent)))
-	}
 }
 
 func peerText(peer netip.AddrPort) string {
@@ -214,6 +163,13 @@ func (j *journal) relayed(w *worker, t *Tunnel, status int) {
 
 func (w *worker) line(t *Tunnel, kind lineKind) line {
 	l := line{kind: kind, at: w.loop.Wall(), loop: w.index, id: t.id, peer: t.peer}
+	// Asked for and not kept, for the size of a tunnel. At its end the socket may
+	// not know any more.
+	if t.announced && kind != lineClose {
+		if addr, err := t.client.FD.PeerAddr(); err == nil {
+			l.announced, l.via = true, addr.AddrPort()
+		}
+	}
 	if t.route != nil {
 		l.route = t.route.Path
 	}

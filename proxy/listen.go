@@ -197,7 +197,10 @@ func removeStale(path string, addr *sys.Sockaddr) error {
 // start gives each worker its socket, or all sockets to the first.
 func (b *bound) start(workers []*worker) {
 	for i, fd := range b.sockets {
-		a := &acceptor{worker: workers[i], waiting: sys.NoFD, tcp: b.listener.Network != "unix"}
+		a := &acceptor{
+			worker: workers[i], waiting: sys.NoFD,
+			tcp: b.listener.Network != "unix", greeting: b.listener.ProxyProtocol,
+		}
 		if len(b.sockets) < len(workers) {
 			a.spread = workers
 		}

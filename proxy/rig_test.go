@@ -116,6 +116,9 @@ func (r *rig) close(wait time.Duration) (cut int) {
 		if left, tunnels := r.server.budget.Pipes(), r.server.tunnels.Load(); left != 0 || tunnels != 0 {
 			r.t.Errorf("after the end: %d pipes, %d admitted tunnels", left, tunnels)
 		}
+		if clients := r.server.addresses.Clients(); clients != 0 {
+			r.t.Errorf("after the end: %d clients are counted", clients)
+		}
 		for i := range r.server.config.Routes {
 			for _, s := range r.server.config.Routes[i].Upstream.Servers() {
 				if s.Open() != 0 {

@@ -8,20 +8,23 @@ import (
 	"sync/atomic"
 	"time"
 
+	"wsplice/admission"
 	"wsplice/internal/sys"
 	"wsplice/splice"
 )
 
 // A Server runs the workers and what they share: the configuration, which is
-// immutable, the descriptor budget, and the number of open tunnels.
+// immutable, the descriptor budget, and what counts towards the limits.
 type Server struct {
-	config  Config
-	budget  *splice.Budget
-	room    int // tunnels that the open-files limit leaves room for
-	workers []*worker
-	bound   []*bound
-	tunnels atomic.Int64               // admitted: from the route's choice to the end
-	onMove  func(from, to tunnelState) // tests only: told of every transition, on any loop
+	config    Config
+	budget    *splice.Budget
+	room      int // tunnels that the open-files limit leaves room for
+	workers   []*worker
+	bound     []*bound
+	tunnels   atomic.Int64 // admitted: from the route's choice to the end
+	addresses *admission.Addresses
+	rate      *admission.Rate
+	onMove    func(from, to tunnelState) // tests only: told of every transition, on any loop
 
 	running sync.WaitGroup
 }
@@ -32,7 +35,11 @@ var ErrDescriptors = errors.New("proxy: the open-files limit leaves no room for 
 // New binds all listeners and prepares the loops. What it opened is closed
 // again when it fails.
 func New(c Config) (*Server, error) {
-	s := &Server{config: c}
+	s := &Server{
+		config:    c,
+		addresses: admission.NewAddresses(c.Limits.TunnelsPerIP),
+		rate:      admission.NewRate(c.Limits.HandshakesPerSecond),
+	}
 	if err := s.prepare(); err != nil {
 		s.Discard()
 		return nil, err

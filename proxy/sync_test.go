@@ -35,12 +35,12 @@ func TestAsyncOffServesByGoroutines(t *testing.T) {
 	}
 	closeWrite(t, client)
 	expectEnd(t, backend)
+	r.took(stateDraining, stateAway) // the half-closed tunnel goes back to its goroutine
 	send(t, backend, plain(text("late")))
 	backend.Close()
 	if got := expectEnd(t, client); got != string(plain(text("late"))) {
 		t.Errorf("the client got %q", got)
 	}
-	r.took(stateDraining, stateAway) // the half-closed tunnel went back to its goroutine
 }
 
 // With async on, the number of goroutines does not depend on the number of

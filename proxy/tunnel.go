@@ -18,7 +18,8 @@ import (
 // closing ends.
 //
 //	state      may go to                                true while in it
-//	free       reading                                  no descriptor, nothing in flight
+//	free       greeting reading                         no descriptor, nothing in flight
+//	greeting   reading answering closing                the PROXY header is not complete
 //	reading    dialing answering closing                the request head is not complete
 //	dialing    upgrading answering closing              a backend is connecting, or between two
 //	upgrading  relaying replying answering closing      the head was sent; no answer yet
@@ -37,10 +38,13 @@ type Tunnel struct {
 	worker    *worker
 	id        uint64 // of this use of the slot, for the log
 	state     tunnelState
-	admitted  bool // counts towards limits.tunnels
+	admitted  bool // counts towards limits.tunnels and limits.tunnels_per_ip
 	served    bool // had a request relayed and refused before this one
 	websocket bool // what it carries, once it relays
 	guarded   bool // the kernel watches whether the backend is still there
+
+	greeting  Greeting // of the listener
+	announced bool     // peer is from the PROXY header, not the socket's
 
 	// How it ended; the first cause counts.
 	endedBy     side
@@ -51,7 +55,7 @@ type Tunnel struct {
 	// Who. The lease on server is held from picking until release.
 	client  loop.Socket
 	backend loop.Socket
-	peer    netip.AddrPort // invalid for a unix socket
+	peer    netip.AddrPort // of the client, not of a balancer; invalid for a unix socket
 	route   *Route
 	server  *pool.Server
 
@@ -77,6 +81,7 @@ type tunnelState uint8
 
 const (
 	stateFree tunnelState = iota
+	stateGreeting
 	stateReading
 	stateDialing
 	stateUpgrading
@@ -92,7 +97,7 @@ const (
 )
 
 var stateNames = [stateCount]string{
-	"free", "reading", "dialing", "upgrading", "answering", "replying",
+	"free", "greeting", "reading", "dialing", "upgrading", "answering", "replying",
 	"relaying", "draining", "away", "parting", "lingering", "closing",
 }
 
@@ -111,7 +116,8 @@ func (set stateSet) has(s tunnelState) bool { return set&(1<<s) != 0 }
 
 // legalMoves is the table above.
 var legalMoves = [stateCount]stateSet{
-	stateFree:      states(stateReading),
+	stateFree:      states(stateGreeting, stateReading),
+	stateGreeting:  states(stateReading, stateAnswering, stateClosing),
 	stateReading:   states(stateDialing, stateAnswering, stateClosing),
 	stateDialing:   states(stateUpgrading, stateAnswering, stateClosing),
 	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
@@ -143,6 +149,8 @@ func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		return
 	}
 	switch t.state {
+	case stateGreeting:
+		t.onGreeting(op)
 	case stateReading:
 		t.onRequest(op)
 	case stateDialing:
@@ -168,7 +176,7 @@ func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 // OnTimer is called when the deadline of the current state has come.
 func (t *Tunnel) OnTimer(*loop.Timer) {
 	switch t.state {
-	case stateReading:
+	case stateGreeting, stateReading:
 		t.headTimeout()
 	case stateDialing:
 		t.dialTimeout()

@@ -159,10 +159,3 @@ func (t *Tunnel) releaseServer() {
 		t.server = nil
 	}
 }
-
-func (t *Tunnel) releaseAdmission() {
-	if t.admitted {
-		t.admitted = false
-		t.worker.server.release()
-	}
-}

@@ -10,9 +10,13 @@ import (
 
 // open begins the life of a tunnel with an accepted connection. The two
 // descriptors of a tunnel were taken from the budget.
-func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort) {
-	t.setState(stateReading)
-	t.peer = peer
+func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort, greeting Greeting) {
+	t.peer, t.greeting = peer, greeting
+	if greeting == GreetingOff {
+		t.setState(stateReading)
+	} else {
+		t.setState(stateGreeting)
+	}
 	t.worker.loop.Attach(&t.client, fd, t)
 	t.worker.loop.Arm(&t.timer, t, t.worker.server.config.Timeouts.Head)
 	t.worker.loop.Recv(&t.client)
@@ -20,15 +24,27 @@ func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort) {
 
 // onRequest collects the request head.
 func (t *Tunnel) onRequest(op *loop.Op) {
+	if t.collect(op) {
+		t.scanRequest()
+	}
+}
+
+// collect appends what came to the request, or closes the tunnel at its end.
+func (t *Tunnel) collect(op *loop.Op) bool {
 	if op.Err() != 0 || op.N == 0 {
 		t.close() // gone before it asked for anything
-		return
+		return false
 	}
 	if t.x == nil {
 		t.x = t.worker.takeExchange()
 	}
+	t.x.request = append(t.x.request, op.Buf()...)
+	return true
+}
+
+// scanRequest looks for the end of the request head.
+func (t *Tunnel) scanRequest() {
 	x, limit := t.x, t.worker.server.config.Limits.Head
-	x.request = append(x.request, op.Buf()...)
 	n, refusal := x.requestScan.Scan(x.request)
 	switch {
 	case refusal != nil:
@@ -81,11 +97,10 @@ func (t *Tunnel) judge() {
 		t.refuse(refusal)
 		return
 	}
-	if !w.server.admit() {
-		t.refuse(handshake.RefusalTunnelLimit)
+	if refusal := t.admit(); refusal != nil {
+		t.refuse(refusal)
 		return
 	}
-	t.admitted = true
 	t.route = route
 	x.keepAlive = request.KeepAlive() && len(x.early()) == 0
 	x.toHead = string(request.Method()) == "HEAD"

@@ -108,6 +108,26 @@ var transitionCases = []struct {
 		client.Close()
 		r.took(stateReading, stateClosing)
 	}},
+	{"PROXY header and request", proxied(GreetingRequired), func(t *testing.T, r *rig) {
+		client := r.dial()
+		write(t, client, announced+upgradeRequest)
+		r.accept()
+		r.took(stateFree, stateGreeting)
+		r.took(stateGreeting, stateReading)
+		client.Close()
+	}},
+	{"client leaves before its PROXY header is complete", proxied(GreetingRequired), func(t *testing.T, r *rig) {
+		client := r.dial()
+		write(t, client, announced[:20])
+		client.Close()
+		r.took(stateGreeting, stateClosing)
+	}},
+	{"PROXY header missing", proxied(GreetingRequired), func(t *testing.T, r *rig) {
+		client := r.dial()
+		write(t, client, "G")
+		expectAnswer(t, client, "400")
+		r.took(stateGreeting, stateAnswering)
+	}},
 	{"malformed head", nil, func(t *testing.T, r *rig) {
 		client := r.dial()
 		write(t, client, "GET / HTTP/1.1\nHost: h\n\n")

@@ -87,10 +87,10 @@ func (w *worker) post(f func()) {
 }
 
 // accept begins a tunnel with a connection whose descriptors are reserved.
-func (w *worker) accept(fd sys.FD, peer netip.AddrPort) {
+func (w *worker) accept(fd sys.FD, peer netip.AddrPort, greeting Greeting) {
 	t := w.take()
 	w.counters.accepted++
-	t.open(fd, peer)
+	t.open(fd, peer, greeting)
 }
 
 // take returns a free slot.
@@ -158,7 +158,7 @@ func (w *worker) drain(done func()) {
 	w.drained = done
 	w.each(func(t *Tunnel) {
 		switch {
-		case t.state != stateReading || t.x != nil:
+		case t.state != stateGreeting && t.state != stateReading || t.x != nil:
 		case t.served:
 			t.close()
 		default:

@@ -18,7 +18,7 @@ const module = "wsplice/"
 // ends in /... stands for a package and all below it.
 var imports = map[string][]string{
 	"cmd/wsplice": {"..."},
-	"proxy":       {"loop", "handshake", "frame", "splice", "pool", "internal/sys"},
+	"proxy":       {"loop", "greeting", "handshake", "admission", "frame", "splice", "pool", "internal/sys"},
 
 	// The mechanism rooms do not know each other: proxy composes them.
 	"loop":      {"internal/sys", "internal/uring"},
@@ -26,6 +26,8 @@ var imports = map[string][]string{
 	"pool":      {"internal/sys"},
 	"handshake": {},
 	"frame":     {},
+	"greeting":  {},
+	"admission": {},
 	"admin":     {},
 	"configs":   {},
 

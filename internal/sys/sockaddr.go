@@ -119,13 +119,19 @@ func (s *Sockaddr) Dial() (network, address string) {
 }
 
 // LocalAddr returns the address a socket is bound to (getsockname(2)).
-func (fd FD) LocalAddr() (Sockaddr, error) {
+func (fd FD) LocalAddr() (Sockaddr, error) { return fd.name(unix.SYS_GETSOCKNAME, "getsockname") }
+
+// PeerAddr returns the address a socket is connected to (getpeername(2)). The
+// error is ENOTCONN once the connection is gone.
+func (fd FD) PeerAddr() (Sockaddr, error) { return fd.name(unix.SYS_GETPEERNAME, "getpeername") }
+
+func (fd FD) name(call uintptr, text string) (Sockaddr, error) {
 	var s Sockaddr
 	size := uint32(len(s.raw))
-	_, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd),
+	_, _, errno := unix.RawSyscall(call, uintptr(fd),
 		uintptr(unsafe.Pointer(&s.raw)), uintptr(unsafe.Pointer(&size)))
 	if errno != 0 {
-		return Sockaddr{}, os.NewSyscallError("getsockname", errno)
+		return Sockaddr{}, os.NewSyscallError(text, errno)
 	}
 	s.size = min(size, uint32(len(s.raw)))
 	return s, nil

@@ -105,6 +105,13 @@ func TestAcceptedSocketsInherit(t *testing.T) {
 		return errno == 0
 	})
 	defer fd.Close()
+	own, err := client.LocalAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if named, err := fd.PeerAddr(); err != nil || named.AddrPort() != own.AddrPort() {
+		t.Errorf("connected to %v, %v; want %v", named.AddrPort(), err, own.AddrPort())
+	}
 	for _, option := range []struct {
 		name          string
 		level, option int
