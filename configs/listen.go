@@ -22,14 +22,14 @@ func (d *decoder) listeners(n *node, c *Config) {
 }
 
 func (d *decoder) listener(n *node) Listener {
-	l := Listener{Pos: n.Pos}
+	l := Listener{ProxyProtocol: "off", Pos: n.Pos}
 	ok := d.mapping(n, map[string]decode{
 		"address":        d.address(&l.Address),
 		"mode":           d.mode(&l.Mode),
 		"owner":          d.account(&l.Owner),
 		"group":          d.account(&l.Group),
 		"defer_accept":   d.boolean(&l.DeferAccept),
-		"proxy_protocol": d.later(isOff, " or write off"),
+		"proxy_protocol": d.enum(&l.ProxyProtocol, []string{"off", "optional", "required"}),
 		"tls":            d.later(nil, ""),
 	})
 	if !ok {
