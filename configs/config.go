@@ -27,8 +27,8 @@ type Config struct {
 	Tunnel   Tunnel // defaults of every route, already merged into Routes
 	TCP      TCP
 
-	// TrustedNetworks are the peers whose X-Forwarded-*, Forwarded and PROXY
-	// headers are believed: masked, IPv4 never as IPv6. Empty (default) = none.
+	// TrustedNetworks are the peers whose X-Forwarded-* and Forwarded are
+	// believed: masked, IPv4 never as IPv6. Empty (default) = none.
 	TrustedNetworks []netip.Prefix
 
 	// Traffic, in the order of the file.

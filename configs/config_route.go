@@ -35,7 +35,8 @@ type Route struct {
 	Pos Pos
 }
 
-// A HeaderMatch is a condition on a request's field.
+// A HeaderMatch is a condition on a request's field. A field that is not there
+// is matched as an empty one, as in Apache's RewriteCond.
 type HeaderMatch struct {
 	Name  string         // as written; fields compare without case
 	Match *regexp.Regexp // over the value, unanchored as written
@@ -82,8 +83,8 @@ type Target struct {
 	// route it is "".
 	Path string
 
-	// Query is the query of a regex route, without the '?' and as a template
-	// like Path; "" = the client's. Of other routes it is "".
+	// Query is what a regex route puts before the client's query: without the
+	// '?', and a template like Path; "" = nothing. Of other routes it is "".
 	Query string
 }
 

@@ -169,7 +169,7 @@ func (d *decoder) socketPath(n *node, path string) (string, bool) {
 	case strings.HasPrefix(path, "//"):
 		d.wrong(n, "write unix:%s, with one slash", "/"+strings.TrimLeft(path, "/"))
 		return "", false
-	case strings.HasSuffix(path, "/"):
+	case slices.Contains([]string{"", ".", ".."}, path[strings.LastIndexByte(path, '/')+1:]):
 		d.wrong(n, "%s is a directory; name the socket in it", quote(path))
 		return "", false
 	}

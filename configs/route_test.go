@@ -35,7 +35,7 @@ func TestRoutesArrive(t *testing.T) {
 		`regex: x, to: "ws://b/"`:                    {Regex: re(`x`), Mode: "tunnel", Upgrade: ws, To: to("", "")},
 		`regex: x, to: "ws://b/y%24"`:                {Regex: re(`x`), Mode: "tunnel", Upgrade: ws, To: to("/y%24", "")},
 		`regex: x, to: "ws://b/y?z"`:                 {Regex: re(`x`), Mode: "tunnel", Upgrade: ws, To: to("/y", "z")},
-		`regex: ^/(x), upstream: u, rewrite: /a/$1`:  {Regex: re(`^/(x)`), Mode: "tunnel", Upgrade: ws, Upstream: "u", Rewrite: "/a/$1"},
+		`regex: (x), upstream: u, rewrite: /a/$1`:    {Regex: re(`(x)`), Mode: "tunnel", Upgrade: ws, Upstream: "u", Rewrite: "/a/$1"},
 		`regex: x, upstream: u, rewrite: /`:          {Regex: re(`x`), Mode: "tunnel", Upgrade: ws, Upstream: "u"},
 		`suffix: .ws, to: "ws://b/"`:                 {Suffix: ".ws", Mode: "tunnel", Upgrade: ws, To: to("", "")},
 		`suffix: "a b/%7e", upstream: u, rewrite: /`: {Suffix: "a%20b/~", Mode: "tunnel", Upgrade: ws, Upstream: "u"},
@@ -108,4 +108,40 @@ func TestCompileNamesTheColumn(t *testing.T) {
 	if _, err := compile(strings.Repeat("a", regexBytesMax+1)); err == nil {
 		t.Error("a pattern of any length is taken")
 	}
+}
+
+// FuzzTarget holds that a target which is accepted names one server, has only
+// groups of its regex, and is in normal form: written out, it reads the same.
+func FuzzTarget(f *testing.F) {
+	f.Add("ws://b/$1?x=$2#y", 2)
+	f.Add("http://b:80/%7e/%24?%zz", 1)
+	f.Add("unix:/run/s|ws://[::1]:9/$0", 0)
+	f.Add("ws://b$1/../$%31", -1)
+	f.Fuzz(func(t *testing.T, text string, n int) {
+		g := groups(max(-1, min(n, 9)))
+		r := &Route{}
+		if g != noGroups {
+			r.Regex = regexp.MustCompile(strings.Repeat("()", int(g)))
+		} else {
+			r.Path = "/"
+		}
+		read := func(s string) *Target {
+			return newDecoder("f.yaml").target(&node{kind: quotedNode, text: s}, r, g)
+		}
+		first := read(text)
+		if first == nil {
+			return
+		}
+		r.To = first
+		checkTemplate(t, r)
+		if g == noGroups && strings.Contains(text, "$") {
+			return // $%30 is no group, and its normal form $0 is refused as if it were one
+		}
+		if 3*len(text) > pathBytesMax {
+			return // escapes may make the normal form too long to be read
+		}
+		if again := read(first.String()); again == nil || *again != *first {
+			t.Errorf("%q is %+v, but %q is %+v", text, first, first.String(), again)
+		}
+	})
 }
