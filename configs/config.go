@@ -3,6 +3,7 @@ package configs
 import (
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -15,7 +16,7 @@ import (
 type Config struct {
 	// The process.
 	Loops   int    // event loops; 0 = one per usable CPU (default, "auto")
-	Engine  string // "auto" (default) or "epoll"
+	Engine  string // "auto" (default), "io_uring" or "epoll"
 	PinCPUs bool   // pin each loop's thread to a CPU; default false
 	Log     Log
 	Admin   Admin
@@ -25,6 +26,10 @@ type Config struct {
 	Timeouts Timeouts
 	Tunnel   Tunnel // defaults of every route, already merged into Routes
 	TCP      TCP
+
+	// TrustedNetworks are the peers whose X-Forwarded-* and Forwarded are
+	// believed: masked, IPv4 never as IPv6. Empty (default) = none.
+	TrustedNetworks []netip.Prefix
 
 	// Traffic, in the order of the file.
 	Listeners []Listener // at least one
@@ -48,7 +53,11 @@ type Admin struct {
 
 // Limits bound what the whole process holds.
 type Limits struct {
-	Tunnels     int // open tunnels; 0 (default) = what the open-files limit allows
+	Tunnels      int // open tunnels; 0 (default) = what the open-files limit allows
+	TunnelsPerIP int // open tunnels of one client address; 0 (default) = no limit
+
+	HandshakesPerSecond int // upgrades begun in the whole process; 0 (default) = no limit
+
 	HeadBytes   int // largest request or response head; always positive; default 16 KiB
 	Pipes       int // splice pipes; 0 (default) = from the surplus of the descriptor budget
 	ParkedBytes int // per direction, before its source stops being read; always positive; default 64 KiB
@@ -64,8 +73,20 @@ type Timeouts struct {
 
 // A Tunnel holds the settings that a route may override.
 type Tunnel struct {
+	// Who serves it.
+	Async      bool          // in the loop's poller; default true; false = in goroutines of its own
+	AsyncDelay time.Duration // with Async: in goroutines until this long after the last byte; 0 (default) = never
+
+	// When it ends.
 	IdleTimeout      time.Duration // no byte in either direction; 0 (default) = none
+	Lifetime         time.Duration // since it opened, ±10%; 0 (default) = none
 	HalfCloseTimeout time.Duration // the other direction after one ended; 0 = none; default 30s
+
+	// What is done with WebSocket frames. PingInterval is 0 where Frames is
+	// "off": a ping can only be sent between two frames.
+	Frames       string        // "auto" (default), "always" or "off"
+	PingInterval time.Duration // between pings of ours; 0 (default) = none
+	PongTimeout  time.Duration // ping to any byte from the peer; 0 (default) = not asked for
 }
 
 // A TCP holds socket options for both sides of a tunnel.
@@ -86,6 +107,8 @@ type Listener struct {
 	// TCP only.
 	DeferAccept bool // TCP_DEFER_ACCEPT; default false
 
+	ProxyProtocol string // "off" (default), "optional" or "required"
+
 	Pos Pos // of the address
 }
 
@@ -95,52 +118,6 @@ func (l Listener) SocketPath() (string, bool) { return strings.CutPrefix(l.Addre
 // SocketPath returns the path of a unix admin address and true, or "" and
 // false.
 func (a Admin) SocketPath() (string, bool) { return strings.CutPrefix(a.Address, "unix:") }
-
-// A Route sends the upgrade requests it matches to one backend or upstream.
-type Route struct {
-	// What it matches.
-	Path  string   // prefix in RFC 3986 normal form, begins with '/'; matched by whole segments
-	Hosts []string // lower case; "*.example.com" stands for every name below; empty = any
-
-	// Where it sends to: exactly one of To and Upstream.
-	To       *Target // nil where Upstream is set
-	Upstream string  // a Name in Config.Upstreams, or ""
-	Rewrite  string  // with Upstream: the base path, as Target.Path; "" where not given
-
-	// How it behaves.
-	Origins      []string // as written; empty = any
-	Lenient      bool     // handshake: lenient; default false (strict)
-	PreserveHost bool     // send the client's Host instead of Target.Host; default false
-	Tunnel       Tunnel   // inherited from Config.Tunnel, then overridden
-
-	Pos Pos
-}
-
-// A Target is one backend address.
-type Target struct {
-	Network string // "tcp" or "unix"
-	Address string // host:port with the port always given, or a socket path
-
-	// Host is the value of the Host header at the backend: the authority
-	// without the scheme's default port. It is "" for a bare unix target,
-	// where the client's own Host is kept.
-	Host string
-
-	// Path is the base path in RFC 3986 normal form: "", or it begins with
-	// '/'. What follows a route's prefix is appended to it.
-	Path string
-}
-
-// String returns t as it is written in the file.
-func (t Target) String() string {
-	if t.Network != "unix" {
-		return "ws://" + t.Host + t.Path
-	}
-	if t.Host == "" {
-		return "unix:" + t.Address
-	}
-	return "unix:" + t.Address + "|ws://" + t.Host + t.Path
-}
 
 // An Upstream is a named group of interchangeable backends.
 type Upstream struct {
@@ -153,8 +130,8 @@ type Upstream struct {
 // A Server is one backend of an Upstream. Its Target has no Path: the base
 // path comes from the route's Rewrite.
 type Server struct {
-	Target Target
-	Weight int // always 1 for now
+	Target Target // Path and Query are empty
+	Weight int    // always 1 for now
 	Pos    Pos
 }
 
@@ -172,7 +149,7 @@ func defaults() *Config {
 			Upgrade: 15 * time.Second,
 			Drain:   30 * time.Second,
 		},
-		Tunnel: Tunnel{HalfCloseTimeout: 30 * time.Second},
+		Tunnel: Tunnel{Async: true, Frames: "auto", HalfCloseTimeout: 30 * time.Second},
 		TCP:    TCP{Keepalive: 60 * time.Second, UserTimeout: 2 * time.Minute},
 	}
 }

@@ -21,7 +21,7 @@ loops: 2
 engine: epoll
 engine: io_uring
 pin_cpus: on
-later trusted_networks: [10.0.0.0/8]`},
+trusted_networks: [10.0.0.0/8]`},
 	{"log: {%s}", `
 level: debug
 format: json
@@ -31,8 +31,8 @@ address: unix:/run/admin.sock
 token_file: f.yaml`},
 	{"limits: {%s}", `
 tunnels: 1
-later tunnels_per_ip: 1
-later handshakes_per_second: 1
+tunnels_per_ip: 1
+handshakes_per_second: 1
 head_bytes: 8KiB
 pipes: 1
 parked_bytes: 8KiB`},
@@ -49,42 +49,46 @@ user_timeout: 1s`},
 mode: "0660"
 owner: root
 group: root
-later proxy_protocol: optional
+proxy_protocol: optional
+proxy_protocol: required
 later tls: {certificates: [{cert: FILE, key: FILE}], client_ca: FILE, min_version: "1.2"}`},
 	{"listeners: [{address: \":80\", %s}]", `
 defer_accept: on`},
 	{"routes: [{path: /, to: \"ws://b\", %s}]", `
-later regex: ^/(myApp/ws)$
-later suffix: .ws
 hosts: [example.com, "*.example.com"]
-later headers: {Upgrade: "(?i)websocket"}
-upgrade: [websocket]
-later upgrade: any
-later upgrade: none
-later upgrade: [h2c]
+headers: {Upgrade: "(?i)websocket"}
+upgrade: [h2c, websocket]
+upgrade: any
+upgrade: none
 mode: tunnel
+mode: http
 later mode: endpoint
-later mode: http
-later mode: deny
 origins: [a.test]
 later frame_type: binary
 later subprotocols: [binary, base64]
 later deflate: on
 handshake: lenient
 preserve_host: on
-later request_headers: {set: {X-Site: a}, remove: [X-Debug]}`},
+request_headers: {set: {X-Site: a}, remove: [X-Debug]}`},
 	{"routes: [{path: /, to: \"ws://b\", tunnel: {%s}}]", tunnelKeys},
+	{"routes: [{%s}]", `
+path: /, mode: deny
+path: /, to: "http://b", upgrade: []
+regex: ^/(myApp/ws)$, to: "ws://b/$1"
+regex: "^/x[?](.*)", to: "ws://b/elsewhere?$1"
+suffix: .ws, to: "ws://b/"
+regex: ^/(a), upstream: base, rewrite: /$1`},
 	{"routes: [{path: /, %s}]", `
 to: "ws://b"
+to: "http://b"
 to: unix:/s
 to: unix:/s|ws://b
+to: unix:/s|http://b
 later to: "wss://b"
-later to: "http://b"
 later to: "https://b"
 later to: "tcp://b:1"
 upstream: base
-upstream: base, rewrite: /x
-later upstream: base, rewrite: /$1`},
+upstream: base, rewrite: /x`},
 	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{socket: /s}], %s}}", `
 balance: round_robin
 balance: fair
@@ -103,6 +107,7 @@ later health: {type: websocket, path: /health, interval: 5s, timeout: 2s, rise: 
 later tls: {ca: FILE, server_name: "", insecure: false, cert: FILE, key: FILE}`},
 	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{%s}]}}", `
 url: "ws://b"
+url: "http://b"
 socket: /s
 later url: "ws://b", weight: 2
 later url: "ws://b", route: a
@@ -121,15 +126,16 @@ later url: "ws://b", socket_activation: systemd`},
 }
 
 const tunnelKeys = `
-later async: off
-later async_delay: 1s
+async: off
+async_delay: 1s
 idle_timeout: 1s
-later lifetime: 1s
+lifetime: 1s
 half_close_timeout: 1s
-later frames: auto
-later frames: always
-later ping_interval: 1s
-later pong_timeout: 1s
+frames: always
+frames: off
+ping_interval: 1s
+pong_timeout: 1s
+ping_interval: 2s, pong_timeout: 1s
 later message_bytes: 1
 later frame_bytes: 1`
 
@@ -175,14 +181,14 @@ func isNotYet(err error) bool {
 	return errors.As(err, &all) && len(all) == 1 && strings.Contains(all[0].Text, "not supported yet")
 }
 
-// TestValuesInForceAreAccepted gives keys that do not work yet the values that
-// describe what happens without them.
+// TestValuesInForceAreAccepted gives keys, also those that do not work yet, the
+// values that describe what happens without them.
 func TestValuesInForceAreAccepted(t *testing.T) {
 	got := mustParse(t, `
 engine: auto
 trusted_networks: []
 limits: {tunnels_per_ip: 0, handshakes_per_second: 0}
-tunnel: {async: on, async_delay: 0s, lifetime: 0, frames: off, ping_interval: 0ms, pong_timeout: 0s,
+tunnel: {async: on, async_delay: 0s, lifetime: 0, frames: auto, ping_interval: 0ms, pong_timeout: 0s,
   message_bytes: 0, frame_bytes: 0KiB}
 listeners: [{address: ":8080", proxy_protocol: off, defer_accept: false}]
 routes:
@@ -230,8 +236,6 @@ func TestExampleShowsEveryKey(t *testing.T) {
 				works[word.FindString(line)] = true
 			}
 		}
-		delete(works, "upgrade") // only one value for now
-		delete(works, "mode")    // of routes, likewise; a listener's stands there
 		for key := range works {
 			if !regexp.MustCompile(`(?m)(^|[\s{-])` + key + `: `).Match(Example()) {
 				t.Errorf("example.yaml does not show %s (in %s)", key, c.section)
@@ -317,16 +321,61 @@ func checkComplete(t *testing.T, c *Config) {
 		c.Timeouts.Head <= 0 || c.Timeouts.Dial <= 0 || c.Timeouts.Upgrade <= 0 {
 		t.Errorf("incomplete: %+v", c)
 	}
-	for _, r := range c.Routes {
-		if !strings.HasPrefix(r.Path, "/") || (r.To == nil) == (r.Upstream == "") {
-			t.Errorf("incomplete: %+v", r)
-		}
+	for i := range c.Routes {
+		checkRoute(t, &c.Routes[i])
 	}
 	for _, u := range c.Upstreams {
 		for _, s := range u.Servers {
-			if s.Target.Address == "" || s.Target.Path != "" {
+			if s.Target.Address == "" || s.Target.Path != "" || s.Target.Query != "" {
 				t.Errorf("incomplete: %+v", s)
 			}
+		}
+	}
+}
+
+func checkRoute(t *testing.T, r *Route) {
+	matches := 0
+	for _, one := range []bool{strings.HasPrefix(r.Path, "/"), r.Regex != nil, r.Suffix != ""} {
+		if one {
+			matches++
+		}
+	}
+	ends := (r.To != nil) != (r.Upstream != "")
+	if matches != 1 || ends == (r.Mode == "deny") || !slices.Contains(modes, r.Mode) {
+		t.Errorf("incomplete: %+v", r)
+	}
+	if r.Mode == "tunnel" && r.Upgrade.empty() || r.Mode == "deny" && !r.Upgrade.empty() || r.Mode == "http" && r.Upgrade.None {
+		t.Errorf("mode %s with %+v", r.Mode, r.Upgrade)
+	}
+	if r.Tunnel.Frames == "off" && r.Tunnel.PingInterval > 0 {
+		t.Errorf("pings without frames: %+v", r.Tunnel)
+	}
+	checkTemplate(t, r)
+	for _, set := range r.RequestHeaders.Set {
+		if !isToken(set.Name) || strings.ContainsFunc(set.Value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+			t.Errorf("the header %+v", set)
+		}
+	}
+}
+
+// checkTemplate holds that groups stand only where expanding them can work.
+func checkTemplate(t *testing.T, r *Route) {
+	if r.Regex == nil {
+		if r.To != nil && r.To.Query != "" {
+			t.Errorf("a query without a regex: %+v", r.To)
+		}
+		return
+	}
+	template := r.Rewrite
+	if r.To != nil {
+		template = r.To.Path + "?" + r.To.Query
+		if strings.Contains(r.To.Address+r.To.Host, "$") {
+			t.Errorf("a group chooses the server: %+v", r.To)
+		}
+	}
+	for _, after := range strings.Split(template, "$")[1:] {
+		if after == "" || after[0] < '0' || int(after[0]-'0') > min(9, r.Regex.NumSubexp()) {
+			t.Errorf("a bad group in %q of %v", template, r.Regex)
 		}
 	}
 }

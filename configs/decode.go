@@ -255,9 +255,12 @@ func durationHint(text string) string {
 }
 
 // enum returns a decode for one of the values; some of them do not work yet.
+// Where off is one of them, false is taken for it, as in every switch.
 func (d *decoder) enum(to *string, values []string, later ...string) decode {
 	return func(n *node) {
 		switch {
+		case n.kind == booleanNode && n.text == "false" && slices.Contains(values, "off"):
+			*to = "off"
 		case n.scalar() && slices.Contains(values, n.text):
 			*to = n.text
 		case n.scalar() && slices.Contains(later, n.text):
@@ -299,8 +302,6 @@ func isText(want string) func(*node) bool {
 }
 
 func isOff(n *node) bool { return n.scalar() && (n.text == "off" || n.text == "false") }
-
-func isOn(n *node) bool { return n.scalar() && (n.text == "on" || n.text == "true") }
 
 func orList(values []string) string {
 	if len(values) < 2 {

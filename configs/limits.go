@@ -14,12 +14,16 @@ const (
 	serversMax   = 256  // per upstream
 	hostsMax     = 1024 // per route
 	originsMax   = 1024 // per route
+	headersMax   = 32   // conditions of a route, and fields it sets or removes
+	protocolsMax = 8    // in upgrade
+	networksMax  = 1024
 )
 
 // Bounds of values.
 const (
 	loopsMax       = 1024
 	tunnelsMax     = 1 << 24 // the slot part of a tunnel's number
+	handshakesMax  = 1 << 20 // per second
 	pipesMax       = 1 << 20
 	headBytesMin   = 256 // the shortest useful upgrade request has about 150 bytes
 	headBytesMax   = 1 << 20
@@ -30,8 +34,14 @@ const (
 	keepaliveMax   = 32767 * time.Second        // MAX_TCP_KEEPIDLE in the kernel
 	userTimeoutMax = 1<<31*time.Millisecond - 1 // TCP_USER_TIMEOUT is an int of milliseconds
 
-	pathBytesMax       = 2048
-	socketPathBytesMax = 107 // sun_path holds 108 bytes with the final NUL
-	hostBytesMax       = 253 // RFC 1035 section 2.3.4, without the final dot
+	pingIntervalMin = 10 * time.Millisecond // less is a flood, not a check
+
+	pathBytesMax       = 2048 // also of a query
+	regexBytesMax      = 4096
+	nameBytesMax       = 128  // of a header; no registered one has 50
+	headerBytesMax     = 4096 // of a header's value
+	protocolBytesMax   = 64   // of a protocol in upgrade
+	socketPathBytesMax = 107  // sun_path holds 108 bytes with the final NUL
+	hostBytesMax       = 253  // RFC 1035 section 2.3.4, without the final dot
 	tokenBytesMax      = 4096
 )

@@ -22,14 +22,14 @@ func (d *decoder) listeners(n *node, c *Config) {
 }
 
 func (d *decoder) listener(n *node) Listener {
-	l := Listener{Pos: n.Pos}
+	l := Listener{ProxyProtocol: "off", Pos: n.Pos}
 	ok := d.mapping(n, map[string]decode{
 		"address":        d.address(&l.Address),
 		"mode":           d.mode(&l.Mode),
 		"owner":          d.account(&l.Owner),
 		"group":          d.account(&l.Group),
 		"defer_accept":   d.boolean(&l.DeferAccept),
-		"proxy_protocol": d.later(isOff, " or write off"),
+		"proxy_protocol": d.enum(&l.ProxyProtocol, []string{"off", "optional", "required"}),
 		"tls":            d.later(nil, ""),
 	})
 	if !ok {
@@ -169,7 +169,7 @@ func (d *decoder) socketPath(n *node, path string) (string, bool) {
 	case strings.HasPrefix(path, "//"):
 		d.wrong(n, "write unix:%s, with one slash", "/"+strings.TrimLeft(path, "/"))
 		return "", false
-	case strings.HasSuffix(path, "/"):
+	case slices.Contains([]string{"", ".", ".."}, path[strings.LastIndexByte(path, '/')+1:]):
 		d.wrong(n, "%s is a directory; name the socket in it", quote(path))
 		return "", false
 	}

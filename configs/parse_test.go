@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,9 +34,10 @@ func mustParse(t *testing.T, text string) *Config {
 func TestMinimalFileHasDefaults(t *testing.T) {
 	got := mustParse(t, minimal)
 	want := defaults()
-	want.Listeners = []Listener{{Address: ":8080", Pos: Pos{"dir/f.yaml", 1, 23}}}
+	want.Listeners = []Listener{{Address: ":8080", ProxyProtocol: "off", Pos: Pos{"dir/f.yaml", 1, 23}}}
 	want.Routes = []Route{{
-		Path: "/", To: &Target{Network: "tcp", Address: "b:80", Host: "b"},
+		Path: "/", To: &Target{Scheme: "ws", Network: "tcp", Address: "b:80", Host: "b"},
+		Mode: "tunnel", Upgrade: Upgrade{Protocols: []string{"websocket"}},
 		Tunnel: want.Tunnel, Pos: Pos{"dir/f.yaml", 2, 10},
 	}}
 	if !reflect.DeepEqual(got, want) {
@@ -56,12 +58,14 @@ engine: epoll
 pin_cpus: on
 log: {level: warn, format: json, tunnels: close}
 admin: {address: "[::]:9", token_file: token}
-limits: {tunnels: 7, head_bytes: 1024, pipes: 8, parked_bytes: 1MiB}
+limits: {tunnels: 7, tunnels_per_ip: 6, handshakes_per_second: 5, head_bytes: 1024, pipes: 8, parked_bytes: 1MiB}
 timeouts: {head: 1s, dial: 2s, upgrade: 3s, drain: 0}
-tunnel: {idle_timeout: 4s, half_close_timeout: 5s}
+tunnel: {idle_timeout: 4s, half_close_timeout: 5s, async_delay: 1s, lifetime: 2s, frames: always,
+  ping_interval: 3s, pong_timeout: 1s}
 tcp: {keepalive: 6s, user_timeout: 1500ms}
+trusted_networks: [10.1.0.0/16, "::1", 192.0.2.7, "::ffff:198.51.100.0/120"]
 listeners:
-  - {address: "10.0.0.1:80", defer_accept: on}
+  - {address: "10.0.0.1:80", defer_accept: on, proxy_protocol: optional}
   - {address: "unix:s/w.sock", mode: 0660, owner: www-data, group: 33}
 routes:
   - path: /a b
@@ -70,13 +74,13 @@ routes:
     origins: [https://a.test, b.test]
     handshake: lenient
     preserve_host: on
-    tunnel: {idle_timeout: 9s}
+    tunnel: {async: off, async_delay: 0, idle_timeout: 9s, frames: off, ping_interval: 0, pong_timeout: 0}
   - {path: /up, upstream: u, rewrite: /base}
 upstreams:
   z: {servers: [{socket: rel.sock}]}
   u:
     balance: round_robin
-    servers: [{url: "ws://[::1]/"}, {url: "ws://a:81"}]
+    servers: [{url: "ws://[::1]/"}, {url: "http://a:81"}]
 `
 	file := filepath.Join(dir, "f.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -86,41 +90,54 @@ upstreams:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(warnings) != 1 || warnings[0].String() != file+":24:3: warning: upstreams.z: no route uses it" {
+	if len(warnings) != 1 || warnings[0].String() != file+":26:3: warning: upstreams.z: no route uses it" {
 		t.Errorf("warnings = %v", warnings)
 	}
 	pos := func(line, column int) Pos { return Pos{file, line, column} }
+	upgrade := Upgrade{Protocols: []string{"websocket"}}
+	tunnel := Tunnel{
+		Async: true, AsyncDelay: time.Second, IdleTimeout: 4 * time.Second, Lifetime: 2 * time.Second,
+		HalfCloseTimeout: 5 * time.Second, Frames: "always", PingInterval: 3 * time.Second, PongTimeout: time.Second,
+	}
 	want := &Config{
 		Loops: 3, Engine: "epoll", PinCPUs: true,
 		Log:      Log{Level: slog.LevelWarn, Format: "json", Tunnels: "close"},
 		Admin:    Admin{Address: "[::]:9", TokenFile: filepath.Join(dir, "token"), Pos: pos(6, 18)},
-		Limits:   Limits{Tunnels: 7, HeadBytes: 1024, Pipes: 8, ParkedBytes: 1 << 20},
+		Limits:   Limits{Tunnels: 7, TunnelsPerIP: 6, HandshakesPerSecond: 5, HeadBytes: 1024, Pipes: 8, ParkedBytes: 1 << 20},
 		Timeouts: Timeouts{Head: time.Second, Dial: 2 * time.Second, Upgrade: 3 * time.Second},
-		Tunnel:   Tunnel{IdleTimeout: 4 * time.Second, HalfCloseTimeout: 5 * time.Second},
+		Tunnel:   tunnel,
 		TCP:      TCP{Keepalive: 6 * time.Second, UserTimeout: 1500 * time.Millisecond},
+		TrustedNetworks: []netip.Prefix{
+			netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("::1/128"),
+			netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24"),
+		},
 		Listeners: []Listener{
-			{Address: "10.0.0.1:80", DeferAccept: true, Pos: pos(12, 15)},
-			{Address: "unix:" + filepath.Join(dir, "s/w.sock"), Mode: 0o660, Owner: "www-data", Group: "33", Pos: pos(13, 15)},
+			{Address: "10.0.0.1:80", DeferAccept: true, ProxyProtocol: "optional", Pos: pos(14, 15)},
+			{
+				Address: "unix:" + filepath.Join(dir, "s/w.sock"), Mode: 0o660, Owner: "www-data", Group: "33",
+				ProxyProtocol: "off", Pos: pos(15, 15),
+			},
 		},
 		Routes: []Route{{
 			Path: "/a%20b", Hosts: []string{"example.com", "*.example.com", "[::1]", "10.0.0.1"},
-			To:      &Target{Network: "unix", Address: "/run/x.sock", Host: "host:9", Path: "/%C3%A9"},
+			Mode: "tunnel", Upgrade: upgrade,
+			To:      &Target{Scheme: "ws", Network: "unix", Address: "/run/x.sock", Host: "host:9", Path: "/%C3%A9"},
 			Origins: []string{"https://a.test", "b.test"}, Lenient: true, PreserveHost: true,
-			Tunnel: Tunnel{IdleTimeout: 9 * time.Second, HalfCloseTimeout: 5 * time.Second}, Pos: pos(15, 5),
+			Tunnel: Tunnel{IdleTimeout: 9 * time.Second, Lifetime: 2 * time.Second, HalfCloseTimeout: 5 * time.Second, Frames: "off"},
+			Pos:    pos(17, 5),
 		}, {
-			Path: "/up", Upstream: "u", Rewrite: "/base",
-			Tunnel: Tunnel{IdleTimeout: 4 * time.Second, HalfCloseTimeout: 5 * time.Second}, Pos: pos(22, 5),
+			Path: "/up", Mode: "tunnel", Upgrade: upgrade, Upstream: "u", Rewrite: "/base", Tunnel: tunnel, Pos: pos(24, 5),
 		}},
 		Upstreams: []Upstream{{
-			Name: "u", Balance: "round_robin", Pos: pos(25, 3),
+			Name: "u", Balance: "round_robin", Pos: pos(27, 3),
 			Servers: []Server{
-				{Target: Target{Network: "tcp", Address: "[::1]:80", Host: "[::1]"}, Weight: 1, Pos: pos(27, 15)},
-				{Target: Target{Network: "tcp", Address: "a:81", Host: "a:81"}, Weight: 1, Pos: pos(27, 37)},
+				{Target: Target{Scheme: "ws", Network: "tcp", Address: "[::1]:80", Host: "[::1]"}, Weight: 1, Pos: pos(29, 15)},
+				{Target: Target{Scheme: "http", Network: "tcp", Address: "a:81", Host: "a:81"}, Weight: 1, Pos: pos(29, 37)},
 			},
 		}, {
-			Name: "z", Balance: "least_connection", Pos: pos(24, 3),
+			Name: "z", Balance: "least_connection", Pos: pos(26, 3),
 			Servers: []Server{{
-				Target: Target{Network: "unix", Address: filepath.Join(dir, "rel.sock")}, Weight: 1, Pos: pos(24, 17),
+				Target: Target{Network: "unix", Address: filepath.Join(dir, "rel.sock")}, Weight: 1, Pos: pos(26, 17),
 			}},
 		}},
 	}
@@ -144,7 +161,7 @@ limits: {pipes: -1}
 `))
 	want := []string{
 		`f.yaml:2:11: routes[0].path: a path begins with a slash; write "/ws"`,
-		`f.yaml:3:9: routes[0].to: must be ws://host:port/path or unix:/path, but this is "ftp://x"`,
+		`f.yaml:3:9: routes[0].to: must be ws://host:port/path, http://host:port/path or unix:/path, but this is "ftp://x"`,
 		`f.yaml:4:1: unknown key "lops" in the file; did you mean "loops"?`,
 		`f.yaml:6:14: listeners[0].address: must be host:port or unix:/path; for port 8080 of every address write ":8080"`,
 		`f.yaml:8:10: listeners[1].tls: not supported yet; remove the key`,
@@ -156,49 +173,6 @@ limits: {pipes: -1}
 	var all Errors
 	if !errors.As(err, &all) || len(all) != len(want) {
 		t.Errorf("%T does not hold %d errors", err, len(want))
-	}
-}
-
-func TestWarnings(t *testing.T) {
-	const (
-		second = "routes[1]: never reached: routes[0] in line 2 takes /a"
-		slash  = " end both in a slash, or neither"
-	)
-	tests := map[string]struct{ routes, want string }{
-		"same path":             {`{path: /a, to: "ws://b"}, {path: /a, to: "ws://c"}`, "36: " + second + " first; put it below"},
-		"longer path":           {`{path: /a/, to: "ws://b"}, {path: /a/b, to: "ws://c"}`, "37: " + second + "/b first; put it below"},
-		"other segment":         {`{path: /a, to: "ws://b"}, {path: /ab, to: "ws://c"}`, ""},
-		"slash decides":         {`{path: /a/, to: "ws://b"}, {path: /a, to: "ws://c"}`, ""},
-		"narrower host first":   {`{path: /a, hosts: [h], to: "ws://b"}, {path: /a, to: "ws://c"}`, ""},
-		"wild does not cover h": {`{path: /a, hosts: ["*.h"], to: "ws://b"}, {path: /a, hosts: [h], to: "ws://c"}`, ""},
-		"wider host first": {
-			`{path: /a, hosts: ["*.h"], to: "ws://b"}, {path: /a, hosts: [x.h, y.h], to: "ws://c"}`,
-			"52: " + second + " first; put it below",
-		},
-		"base without slash": {
-			`{path: /a/, to: "ws://b/x"}`,
-			"26: routes[0].to: /a/ ends in a slash and /x does not: a request for /a/c becomes /xc;" + slash,
-		},
-		"base with slash": {
-			`{path: /a, to: "ws://b/x/"}`,
-			"25: routes[0].to: /x/ ends in a slash and /a does not: a request for /a/c becomes /x//c;" + slash,
-		},
-		"no base": {`{path: /a/, to: "ws://b"}`, ""},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			_, warnings, err := Parse("f.yaml", []byte("listeners: [{address: \":80\"}]\nroutes: ["+test.routes+"]\n"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := ""
-			for _, w := range warnings {
-				got += strings.Replace(w.String(), "f.yaml:2:", "", 1)
-			}
-			if got != strings.Replace(test.want, ": ", ": warning: ", 1) {
-				t.Errorf("got  %s\nwant %s", got, test.want)
-			}
-		})
 	}
 }
 
@@ -231,7 +205,9 @@ func TestByteOrderMarkAndCarriageReturns(t *testing.T) {
 }
 
 func TestTargetString(t *testing.T) {
-	for _, want := range []string{"ws://a:81/x", "ws://a", "ws://[::1]/", "unix:/s", "unix:/s|ws://a/x"} {
+	for _, want := range []string{
+		"ws://a:81/x", "ws://a", "ws://[::1]/", "http://a", "unix:/s", "unix:/s|ws://a/x", "unix:/s|http://a",
+	} {
 		c := mustParse(t, strings.Replace(minimal, "ws://b", want, 1))
 		if got := c.Routes[0].To.String(); got != want {
 			t.Errorf("got %s, want %s", got, want)

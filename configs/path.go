@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,9 +12,42 @@ import (
 // stand as it is does, everything else is percent-encoded in upper case.
 // Dot segments are errors, since a request's path has none when it is matched.
 func normalPath(s string) (string, error) {
-	switch {
-	case !strings.HasPrefix(s, "/"):
+	if !strings.HasPrefix(s, "/") {
 		return "", fmt.Errorf("a path begins with a slash; write %s", quote("/"+s))
+	}
+	normal, err := normalBytes(s)
+	if err == nil && hasDots(strings.Split(normal, "/")) {
+		err = errDots(s)
+	}
+	return normal, err
+}
+
+// normalSuffix is normalPath for the end of a path, which may begin within a
+// segment.
+func normalSuffix(s string) (string, error) {
+	if s[0] == '/' {
+		return "", fmt.Errorf("%s is not a suffix: lighttpd takes a leading slash for the beginning of the path; "+
+			"write path: %s for that, or regex: %s for the end", quote(s), s, regexp.QuoteMeta(s)+"$")
+	}
+	normal, err := normalBytes(s)
+	if err == nil && hasDots(strings.Split(normal, "/")[1:]) {
+		err = errDots(s)
+	}
+	return normal, err
+}
+
+func hasDots(segments []string) bool {
+	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
+}
+
+func errDots(s string) error {
+	return errors.New(quote(s) + " has a segment . or ..; write the path that is meant")
+}
+
+// normalBytes returns s, a path or a part of one, with every byte in its
+// normal form.
+func normalBytes(s string) (string, error) {
+	switch {
 	case len(s) > pathBytesMax:
 		return "", fmt.Errorf("the path has %d bytes; at most %d are allowed", len(s), pathBytesMax)
 	case strings.ContainsAny(s, "?#"):
@@ -40,10 +74,6 @@ func normalPath(s string) (string, error) {
 			fmt.Fprintf(&out, "%%%02X", decoded)
 		}
 		i += 2
-	}
-	segments := strings.Split(out.String(), "/")
-	if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
-		return "", errors.New(quote(s) + " has a segment . or ..; write the path that is meant")
 	}
 	return out.String(), nil
 }

@@ -26,38 +26,56 @@ func (d *decoder) routes(n *node, c *Config) {
 }
 
 func (d *decoder) route(n *node, r *Route, c *Config) {
-	handshake := "strict"
+	handshake, wait := "strict", func(*node) {}
+	r.Upgrade = Upgrade{Protocols: []string{websocket}}
 	ok := d.mapping(n, map[string]decode{
 		"path":            func(n *node) { d.routePath(n, &r.Path) },
-		"regex":           d.later(nil, " and write a path"),
-		"suffix":          d.later(nil, " and write a path"),
+		"regex":           func(n *node) { d.regex(n, &r.Regex) },
+		"suffix":          func(n *node) { d.suffix(n, &r.Suffix) },
 		"hosts":           func(n *node) { d.hosts(n, &r.Hosts) },
-		"headers":         d.later(isEmpty, ""),
-		"upgrade":         d.upgrade,
-		"mode":            d.enum(new(string), []string{"tunnel"}, "endpoint", "http", "deny"),
-		"to":              func(n *node) { r.To = d.target(n) },
+		"headers":         func(n *node) { d.headers(n, &r.Headers) },
+		"upgrade":         func(n *node) { d.upgrade(n, &r.Upgrade) },
+		"mode":            d.enum(&r.Mode, modes, "endpoint"),
+		"to":              wait,
 		"upstream":        func(n *node) { d.upstreamName(n, &r.Upstream, c) },
-		"rewrite":         func(n *node) { d.rewrite(n, &r.Rewrite) },
+		"rewrite":         wait,
 		"origins":         func(n *node) { d.origins(n, &r.Origins) },
 		"frame_type":      d.later(nil, ""),
 		"subprotocols":    d.later(isEmpty, ""),
 		"deflate":         d.later(isOff, " or write off"),
 		"handshake":       d.enum(&handshake, []string{"strict", "lenient"}),
 		"preserve_host":   d.boolean(&r.PreserveHost),
-		"request_headers": d.later(isNoHeaders, ""),
+		"request_headers": func(n *node) { d.requestHeaders(n, &r.RequestHeaders) },
 		"tunnel":          func(n *node) { d.tunnel(n, &r.Tunnel) },
 	})
 	r.Lenient = handshake == "lenient"
-	if ok {
-		d.routeShape(n)
-		d.slashes(n, r)
+	if !ok {
+		return
 	}
+	// What to and rewrite may hold depends on the regex, wherever it stands.
+	g := noGroups
+	switch {
+	case r.Regex != nil:
+		g = min(allGroups, groups(r.Regex.NumSubexp()))
+	case n.get("regex") != nil:
+		g = allGroups
+	}
+	if to := n.get("to"); to != nil && to.kind != brokenNode {
+		r.To = d.target(to, r, g)
+	}
+	if rewrite := n.get("rewrite"); rewrite != nil && rewrite.kind != brokenNode {
+		d.rewrite(rewrite, r, g)
+	}
+	d.routeMode(n, r, c)
+	d.routeShape(n, r)
+	d.slashes(n, r)
 }
 
 // routeShape reports what one route cannot be without, or have together.
-func (d *decoder) routeShape(n *node) {
+func (d *decoder) routeShape(n *node, r *Route) {
 	to, upstream, rewrite := n.get("to"), n.get("upstream"), n.get("rewrite")
 	switch {
+	case r.Mode == "deny":
 	case to == nil && upstream == nil:
 		d.wrong(n, "leads nowhere; add `to: ws://host:port/` or `upstream: name`")
 	case to != nil && upstream != nil:
@@ -65,23 +83,36 @@ func (d *decoder) routeShape(n *node) {
 	case to != nil && rewrite != nil:
 		d.wrong(rewrite, "goes with upstream only; write the path at the end of to, and remove rewrite")
 	}
-	if n.get("path") == nil && n.get("regex") == nil && n.get("suffix") == nil {
+	var match *node
+	for _, e := range n.entries {
+		switch {
+		case e.key != "path" && e.key != "regex" && e.key != "suffix":
+		case match == nil:
+			match = e.value
+		default:
+			d.wrong(e.value, "a route has one of path, regex and suffix; remove %s or %s", match.label, e.key)
+		}
+	}
+	if match == nil {
 		d.wrong(n, "matches nothing; add a path, such as `path: /` for every request")
 	}
 }
 
-// slashes warns where appending the rest of the request's path to the base
-// path runs two names together or doubles a slash.
+// slashes warns where appending the rest of the request's path, or all of it,
+// to the base path runs two names together or doubles a slash.
 func (d *decoder) slashes(n *node, r *Route) {
 	base, at := r.Rewrite, n.get("rewrite")
 	if r.To != nil {
 		base, at = r.To.Path, n.get("to")
 	}
-	if base == "" || r.Path == "" || at == nil {
+	if base == "" || at == nil {
 		return
 	}
 	const advice = "%s: %s ends in a slash and %s does not: a request for %s becomes %s; end both in a slash, or neither"
 	switch path, to := strings.HasSuffix(r.Path, "/"), strings.HasSuffix(base, "/"); {
+	case r.Regex != nil && to && !hasGroups(r):
+		d.warn(at.Pos, "%s: %s ends in a slash: a request for /c becomes %s; remove the slash", at.path(), base, base+"/c")
+	case r.Path == "":
 	case path && !to:
 		d.warn(at.Pos, advice, at.path(), r.Path, base, r.Path+"c", base+"c")
 	case to && !path:
@@ -89,28 +120,9 @@ func (d *decoder) slashes(n *node, r *Route) {
 	}
 }
 
-// upgrade takes websocket, alone or as the only one of a list.
-func (d *decoder) upgrade(n *node) {
-	only := n
-	if n.kind == listNode && len(n.items) == 1 {
-		only = n.items[0]
-	}
-	switch {
-	case only.scalar() && strings.EqualFold(only.text, "websocket"):
-	case n.scalar() && n.text != "any" && n.text != "none":
-		d.wrong(n, "must be websocket, any, none or a list of protocols, but this is %s", show(n))
-	case n.scalar() || n.kind == listNode:
-		d.wrong(n, "%s is not supported yet; remove the key or write websocket", show(n))
-	default:
-		d.wrong(n, "must be websocket, any, none or a list of protocols, but this is %v", n.kind)
-	}
-}
-
-// isNoHeaders reports request_headers that change nothing.
-func isNoHeaders(n *node) bool {
-	return n.kind == mappingNode && !slices.ContainsFunc(n.entries, func(e entry) bool {
-		return e.key != "set" && e.key != "remove" || !isEmpty(e.value)
-	})
+// hasGroups reports whether a regex route's target is a template.
+func hasGroups(r *Route) bool {
+	return strings.Contains(r.Rewrite, "$") || r.To != nil && strings.Contains(r.To.Path+r.To.Query, "$")
 }
 
 func (d *decoder) upstreamName(n *node, to *string, c *Config) {
@@ -133,17 +145,22 @@ func (d *decoder) upstreamName(n *node, to *string, c *Config) {
 	d.wrong(n, "there is no upstream %s%s", quote(s), suggest(s, known))
 }
 
-// rewrite takes a base path. Groups of a regex come with regex.
-func (d *decoder) rewrite(n *node, to *string) {
+// rewrite takes a base path, which is a template on a regex route.
+func (d *decoder) rewrite(n *node, r *Route, g groups) {
 	s, ok := d.text(n)
 	if !ok {
 		return
 	}
-	if strings.Contains(s, "$") {
-		d.wrong(n, "$ is not supported yet; write a plain path, to which the rest of the request's path is appended")
+	if err := g.check(s); err != nil {
+		d.wrong(n, "%v", err)
 		return
 	}
-	d.path(n, s, to)
+	if r.Suffix != "" && s != "/" {
+		d.wrong(n, "a suffix route passes the request's path on unchanged; remove rewrite")
+		return
+	}
+	d.path(n, s, &r.Rewrite)
+	r.Rewrite = wholePath(r, r.Rewrite, "")
 }
 
 func (d *decoder) routePath(n *node, to *string) {
@@ -160,39 +177,4 @@ func (d *decoder) path(n *node, s string, to *string) {
 		return
 	}
 	*to = normal
-}
-
-// unreachable warns of routes behind one that takes all they could match.
-func (d *decoder) unreachable(routes []Route) {
-	for i, later := range routes {
-		if later.Path == "" {
-			continue
-		}
-		for j, earlier := range routes[:i] {
-			if covers(earlier.Path, later.Path) && coversHosts(earlier.Hosts, later.Hosts) {
-				d.warn(later.Pos, "routes[%d]: never reached: routes[%d] in line %d takes %s first; put it below",
-					i, j, earlier.Pos.Line, later.Path)
-				break
-			}
-		}
-	}
-}
-
-// covers reports whether every path that begins with later, by whole
-// segments, begins with earlier.
-func covers(earlier, later string) bool {
-	rest, ok := strings.CutPrefix(later, earlier)
-	return ok && earlier != "" && (rest == "" || rest[0] == '/' || strings.HasSuffix(earlier, "/"))
-}
-
-func coversHosts(earlier, later []string) bool {
-	if len(earlier) == 0 {
-		return true
-	}
-	return len(later) > 0 && !slices.ContainsFunc(later, func(host string) bool {
-		return !slices.ContainsFunc(earlier, func(pattern string) bool {
-			suffix, wild := strings.CutPrefix(pattern, "*")
-			return host == pattern || wild && strings.HasSuffix(host, suffix)
-		})
-	})
 }

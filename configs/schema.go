@@ -20,7 +20,7 @@ func (d *decoder) config(n *node, c *Config) {
 		"timeouts":         func(n *node) { d.timeouts(n, &c.Timeouts) },
 		"tunnel":           func(n *node) { d.tunnel(n, &c.Tunnel) },
 		"tcp":              func(n *node) { d.tcp(n, &c.TCP) },
-		"trusted_networks": d.later(isEmpty, " or write []"),
+		"trusted_networks": func(n *node) { d.networks(n, &c.TrustedNetworks) },
 		"listeners":        func(n *node) { d.listeners(n, c) },
 		"upstreams":        func(n *node) { d.upstreams(n, c) },
 		"routes":           wait,
@@ -61,12 +61,15 @@ func (d *decoder) log(n *node, l *Log) {
 func (d *decoder) limits(n *node, l *Limits) {
 	d.mapping(n, map[string]decode{
 		"tunnels":               d.number(&l.Tunnels, 0, tunnelsMax),
-		"tunnels_per_ip":        d.later(isText("0"), " or write 0"),
-		"handshakes_per_second": d.later(isText("0"), " or write 0"),
+		"tunnels_per_ip":        d.number(&l.TunnelsPerIP, 0, tunnelsMax),
+		"handshakes_per_second": d.number(&l.HandshakesPerSecond, 0, handshakesMax),
 		"head_bytes":            d.size(&l.HeadBytes, headBytesMin, headBytesMax, 0),
 		"pipes":                 d.number(&l.Pipes, 0, pipesMax),
 		"parked_bytes":          d.size(&l.ParkedBytes, parkedBytesMin, parkedBytesMax, parkedBytesMax),
 	})
+	if at := n.get("tunnels_per_ip"); at != nil && l.Tunnels > 0 && l.TunnelsPerIP > l.Tunnels {
+		d.warn(at.Pos, "%s: %d has no effect: limits.tunnels allows %d in all", at.path(), l.TunnelsPerIP, l.Tunnels)
+	}
 }
 
 func (d *decoder) timeouts(n *node, t *Timeouts) {
@@ -76,22 +79,6 @@ func (d *decoder) timeouts(n *node, t *Timeouts) {
 		"dial":    positive(&t.Dial),
 		"upgrade": positive(&t.Upgrade),
 		"drain":   d.duration(&t.Drain, 0, durationMax, 1),
-	})
-}
-
-// tunnel reads the defaults, or what one route overrides.
-func (d *decoder) tunnel(n *node, t *Tunnel) {
-	d.mapping(n, map[string]decode{
-		"async":              d.later(isOn, " or write on"),
-		"async_delay":        d.later(isZero, " or write 0s"),
-		"idle_timeout":       d.duration(&t.IdleTimeout, 0, durationMax, 1),
-		"lifetime":           d.later(isZero, " or write 0s"),
-		"half_close_timeout": d.duration(&t.HalfCloseTimeout, 0, durationMax, 1),
-		"frames":             d.later(isOff, " or write off"),
-		"ping_interval":      d.later(isZero, " or write 0s"),
-		"pong_timeout":       d.later(isZero, " or write 0s"),
-		"message_bytes":      d.later(isZeroSize, " or write 0"),
-		"frame_bytes":        d.later(isZeroSize, " or write 0"),
 	})
 }
 

@@ -5,42 +5,69 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strings"
 )
 
-// group is what a regex route will be able to write.
-var group = regexp.MustCompile(`\$[0-9]`)
-
 // target reads the value of to, or returns nil.
-func (d *decoder) target(n *node) *Target {
+func (d *decoder) target(n *node, r *Route, g groups) *Target {
 	s, ok := d.text(n)
 	if !ok {
 		return nil
 	}
-	if group.MatchString(s) {
-		d.wrong(n, "groups ($1) are not supported yet; write a plain address, to which the rest of the path is appended")
+	if err := g.check(s); err != nil {
+		d.wrong(n, "%v", err)
 		return nil
 	}
+	var t *Target
 	if rest, unix := strings.CutPrefix(s, "unix:"); unix {
-		return d.unixTarget(n, rest)
+		t = d.unixTarget(n, rest, g)
+	} else {
+		t = d.urlTarget(n, s, "", g)
 	}
-	t, err := parseTarget(s)
+	if t == nil {
+		return nil
+	}
+	if r.Suffix != "" && strings.Trim(t.Path, "/") != "" {
+		d.wrong(n, "a suffix route passes the request's path on unchanged; remove %s from the end", t.Path)
+		return nil
+	}
+	t.Path = wholePath(r, t.Path, t.Query)
+	return t
+}
+
+// wholePath returns the base path to which a whole path, and not the rest of
+// one, is appended: a single slash would double the one that the path begins
+// with. Where Query has a group nothing is appended, and there is a path.
+func wholePath(r *Route, base, query string) string {
+	switch {
+	case strings.Contains(query, "$") && base == "":
+		return "/"
+	case base == "/" && r.Path == "" && !strings.Contains(query, "$"):
+		return ""
+	}
+	return base
+}
+
+// urlTarget reads a URL, which stands behind what before says.
+func (d *decoder) urlTarget(n *node, s, before string, g groups) *Target {
+	t, err := parseTarget(s, g)
 	if err != nil {
-		d.wrong(n, "%v", err)
+		d.wrong(n, "%s%v", before, err)
 		return nil
 	}
 	return &t
 }
 
 // unixTarget reads /path, or /path|ws://host/path as Apache writes it.
-func (d *decoder) unixTarget(n *node, s string) *Target {
+func (d *decoder) unixTarget(n *node, s string, g groups) *Target {
 	path, url, both := strings.Cut(s, "|")
-	t := Target{}
+	if g != noGroups && strings.Contains(path, "$") {
+		d.wrong(n, "%v", errGroupPlace)
+		return nil
+	}
+	t := &Target{}
 	if both {
-		var err error
-		if t, err = parseTarget(url); err != nil {
-			d.wrong(n, "after the |: %v", err)
+		if t = d.urlTarget(n, url, "after the |: ", g); t == nil {
 			return nil
 		}
 	}
@@ -49,46 +76,61 @@ func (d *decoder) unixTarget(n *node, s string) *Target {
 		return nil
 	}
 	t.Network, t.Address = "unix", path
-	return &t
+	return t
 }
 
-// parseTarget reads ws://host[:port][/path].
-func parseTarget(s string) (Target, error) {
+// parseTarget reads ws://host[:port][/path] or http://, and with groups also a
+// query. The string's groups are already checked.
+func parseTarget(s string, g groups) (Target, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
-	switch strings.ToLower(scheme) {
-	case "ws":
-	case "wss", "http", "https", "tcp":
-		if ok {
-			return Target{}, fmt.Errorf("%s:// is not supported yet; use ws:// or unix:/path", strings.ToLower(scheme))
-		}
-	default:
-		ok = false
-	}
-	if !ok {
-		return Target{}, fmt.Errorf("must be ws://host:port/path or unix:/path, but this is %s", quote(s))
-	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
 	authority, path := rest[:end], rest[end:]
+	if g != noGroups && strings.Contains(scheme+authority, "$") {
+		return Target{}, errGroupPlace
+	}
+	scheme = strings.ToLower(scheme)
+	switch {
+	case ok && (scheme == "ws" || scheme == "http"):
+	case ok && (scheme == "wss" || scheme == "https" || scheme == "tcp"):
+		return Target{}, fmt.Errorf("%s:// is not supported yet; use ws://, http:// or unix:/path", scheme)
+	default:
+		return Target{}, fmt.Errorf("must be ws://host:port/path, http://host:port/path or unix:/path, but this is %s", quote(s))
+	}
 	if strings.Contains(authority, "@") {
 		return Target{}, errors.New("must not carry a user name or password; remove what stands before the @")
 	}
-	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		return Target{}, fmt.Errorf("must not have a query or fragment: the client's query is appended; remove %s", quote(path[i:]))
-	}
-	t := Target{Network: "tcp"}
+	t := Target{Scheme: scheme, Network: "tcp"}
 	var err error
 	if t.Address, t.Host, err = parseAuthority(authority); err != nil {
 		return Target{}, err
 	}
-	if path != "" {
-		if t.Path, err = normalPath(path); err != nil {
-			return Target{}, err
+	t.Path, t.Query, err = parsePathQuery(path, g)
+	return t, err
+}
+
+// parsePathQuery reads what follows the authority of a target.
+func parsePathQuery(s string, g groups) (path, query string, err error) {
+	i := strings.IndexAny(s, "?#")
+	switch {
+	case i < 0:
+		path = s
+	case g == noGroups:
+		return "", "", fmt.Errorf("must not have a query or fragment: the client's query is appended; remove %s", quote(s[i:]))
+	case strings.Contains(s, "#"):
+		return "", "", fmt.Errorf("must not have a fragment; remove %s", quote(s[strings.IndexByte(s, '#'):]))
+	default:
+		path = s[:i]
+		if query, err = normalQuery(s[i+1:]); err != nil {
+			return "", "", err
 		}
 	}
-	return t, nil
+	if path != "" {
+		path, err = normalPath(path)
+	}
+	return path, query, err
 }
 
 // parseAuthority returns the address to dial and the value of Host for
@@ -162,95 +204,4 @@ func validHost(s string) bool {
 
 func alphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
-
-// hosts reads the names that a route answers to.
-func (d *decoder) hosts(n *node, to *[]string) {
-	ok := d.list(n, hostsMax, func(n *node) {
-		s, ok := d.text(n)
-		if !ok {
-			return
-		}
-		host, err := normalHost(s)
-		if err != nil {
-			d.wrong(n, "%v", err)
-			return
-		}
-		*to = append(*to, host)
-	})
-	if ok && len(n.items) == 0 {
-		d.wrong(n, "is empty; remove the key to match any host")
-	}
-}
-
-// normalHost returns name, *.name, an IPv4 address or an IPv6 address in
-// brackets, as a Host header without port shows it, in lower case.
-func normalHost(s string) (string, error) {
-	if s == "*" {
-		return "", errors.New("\"*\": remove hosts to match any host")
-	}
-	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil && ip.Zone() == "" {
-		if ip.Is6() {
-			return "[" + ip.String() + "]", nil
-		}
-		return s, nil
-	}
-	name := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(s, "*."), "."))
-	switch {
-	case strings.Contains(s, "://"):
-		return "", fmt.Errorf("%s: write the host without %s", quote(s), s[:strings.Index(s, "://")+3])
-	case strings.Contains(s, ":"):
-		return "", fmt.Errorf("%s: write the host without its port", quote(s))
-	case strings.Contains(name, "*"):
-		return "", fmt.Errorf("%s: * stands only at the beginning, as in *.example.com", quote(s))
-	case !validHost(name):
-		return "", fmt.Errorf("%s is not a host name (letters, digits, - and _ between dots; other letters as xn--…)", quote(s))
-	}
-	if strings.HasPrefix(s, "*.") {
-		return "*." + name, nil
-	}
-	return name, nil
-}
-
-// origins reads the list of origins that may open a WebSocket. Entries stay
-// as they are written: they are compared byte by byte.
-func (d *decoder) origins(n *node, to *[]string) {
-	d.list(n, originsMax, func(n *node) {
-		s, ok := d.text(n)
-		if !ok {
-			return
-		}
-		if err := checkOrigin(s); err != nil {
-			d.wrong(n, "%v", err)
-			return
-		}
-		*to = append(*to, s)
-	})
-}
-
-// checkOrigin reports entries that could never match, or that look as if they
-// matched more than they do. An entry is a whole origin, scheme://host[:port],
-// or the end of one after a dot.
-func checkOrigin(s string) error {
-	_, authority, scheme := strings.Cut(s, "://")
-	if !scheme {
-		authority = s
-	}
-	switch {
-	case s == "*":
-		return errors.New("\"*\": remove origins to admit any")
-	case s == "null":
-		return errors.New("\"null\" is never admitted; remove it")
-	case strings.Contains(s, "*"):
-		return fmt.Errorf("%s: write the name after the *., which admits every name below it", quote(s))
-	case strings.HasPrefix(s, "."):
-		return fmt.Errorf("%s: write %s, which admits every name below it", quote(s), quote(strings.TrimLeft(s, ".")))
-	case strings.ContainsAny(authority, "/?#@"):
-		return fmt.Errorf("%s: an origin has no path: it ends after the host and port", quote(s))
-	case strings.ContainsAny(s, " ,"):
-		return fmt.Errorf("%s: write one origin per entry, without spaces", quote(s))
-	case authority == "":
-		return fmt.Errorf("%s has no host; write https://example.com or example.com", quote(s))
-	}
-	return nil
 }

@@ -83,7 +83,9 @@ func (d *decoder) servers(n *node, u *Upstream) {
 		d.wrong(n, "is empty; add at least one, such as `- {url: ws://host:port}`")
 	}
 	for i, s := range u.Servers {
-		same := func(t Server) bool { return t.Target == s.Target }
+		same := func(t Server) bool {
+			return t.Target.Network == s.Target.Network && t.Target.Address == s.Target.Address
+		}
 		if j := slices.IndexFunc(u.Servers[:i], same); j >= 0 && s.Target.Address != "" {
 			d.warn(s.Pos, "%s[%d]: %s stands twice, first in line %d",
 				n.path(), i, s.Target, u.Servers[j].Pos.Line)
@@ -123,7 +125,7 @@ var spawnKeys = []string{
 	"copy_environment", "listen_backlog", "kill_signal", "socket_activation",
 }
 
-// serverURL takes ws://host:port. The path comes from the route's rewrite.
+// serverURL takes ws://host:port or http://host:port. The path comes from the route's rewrite.
 func (d *decoder) serverURL(n *node, to *Target) {
 	s, ok := d.text(n)
 	if !ok {
@@ -133,7 +135,7 @@ func (d *decoder) serverURL(n *node, to *Target) {
 		d.wrong(n, "must be ws://host:port; for a unix socket write `socket: %s`", strings.TrimPrefix(s, "unix:"))
 		return
 	}
-	t, err := parseTarget(s)
+	t, err := parseTarget(s, noGroups)
 	switch {
 	case err != nil:
 		d.wrong(n, "%v", err)
