@@ -157,7 +157,7 @@ func (j *journal) relayed(w *worker, t *Tunnel, status int) {
 func (w *worker) line(t *Tunnel, kind lineKind) line {
 	l := line{kind: kind, at: w.loop.Wall(), loop: w.index, id: t.id, peer: t.peer}
 	if t.route != nil {
-		l.route = t.route.Path
+		l.route = t.route.Name
 	}
 	if t.server != nil {
 		l.backend = t.server.Name()

@@ -8,20 +8,25 @@ import (
 	"sync/atomic"
 	"time"
 
+	"wsplice/handshake"
 	"wsplice/internal/sys"
+	"wsplice/route"
 	"wsplice/splice"
 )
 
 // A Server runs the workers and what they share: the configuration, which is
 // immutable, the descriptor budget, and the number of open tunnels.
 type Server struct {
-	config  Config
-	budget  *splice.Budget
-	room    int // tunnels that the open-files limit leaves room for
-	workers []*worker
-	bound   []*bound
-	tunnels atomic.Int64               // admitted: from the route's choice to the end
-	onMove  func(from, to tunnelState) // tests only: told of every transition, on any loop
+	config    Config
+	table     *route.Table         // of config.Routes
+	require   []*handshake.Refusal // of each route, for what is no upgrade it accepts
+	trustUnix bool                 // as Config.Trusted says
+	budget    *splice.Budget
+	room      int // tunnels that the open-files limit leaves room for
+	workers   []*worker
+	bound     []*bound
+	tunnels   atomic.Int64               // admitted: from the route's choice to the end
+	onMove    func(from, to tunnelState) // tests only: told of every transition, on any loop
 
 	running sync.WaitGroup
 }
@@ -41,6 +46,9 @@ func New(c Config) (*Server, error) {
 }
 
 func (s *Server) prepare() error {
+	if err := s.compileRoutes(); err != nil {
+		return err
+	}
 	limit, err := sys.RaiseDescriptorLimit()
 	if err != nil {
 		return err

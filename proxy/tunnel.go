@@ -39,6 +39,8 @@ type Tunnel struct {
 	served   bool // had a request relayed and refused before this one
 	guarded  bool // the kernel watches whether the backend is still there
 
+	websocket bool // the backend's 101 says that WebSocket frames follow
+
 	// How it ended; the first cause counts.
 	endedBy side
 	cause   cause

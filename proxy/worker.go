@@ -10,6 +10,7 @@ import (
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/loop"
+	"wsplice/route"
 	"wsplice/splice"
 )
 
@@ -42,8 +43,12 @@ type worker struct {
 	request  handshake.Request
 	response handshake.Response
 	verifier handshake.Verifier
+	subject  route.Subject // of request
 	target   []byte
 	address  []byte
+	protocol []byte   // for the backend's Upgrade
+	nonce    [16]byte // that key encodes
+	key      [24]byte // a Sec-WebSocket-Key of ours
 
 	counters counters
 	journal  *journal

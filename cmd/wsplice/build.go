@@ -15,6 +15,7 @@ import (
 	"wsplice/internal/sys"
 	"wsplice/pool"
 	"wsplice/proxy"
+	"wsplice/route"
 )
 
 // resolveTimeout bounds looking up all backends at start.
@@ -109,24 +110,33 @@ func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
 	}
 	var routes []proxy.Route
 	for _, r := range c.Routes {
-		route := proxy.Route{
-			Path: r.Path, Hosts: r.Hosts, PreserveHost: r.PreserveHost,
-			Origins: r.Origins, Lenient: r.Lenient,
+		built := proxy.Route{
+			Name: r.Path, Pattern: route.Pattern{Prefix: r.Path, Hosts: r.Hosts},
+			Upgrade:      proxy.Upgrade{Protocols: []string{"websocket"}},
+			PreserveHost: r.PreserveHost,
+			Origins:      r.Origins, Lenient: r.Lenient,
 			IdleTimeout: r.Tunnel.IdleTimeout, HalfCloseTimeout: r.Tunnel.HalfCloseTimeout,
 		}
+		base, keepPath := r.Rewrite, r.Rewrite == ""
 		if r.To == nil {
-			route.Upstream, route.Base, route.KeepPath = upstreams[r.Upstream], r.Rewrite, r.Rewrite == ""
+			built.Upstream = upstreams[r.Upstream]
 		} else {
 			server, err := pool.NewServer(ctx, r.To.Network, r.To.Address, r.To.Host)
 			if err != nil {
 				return nil, at(r.Pos, err)
 			}
-			route.Base = r.To.Path
-			if route.Upstream, err = pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server}); err != nil {
+			base, keepPath = r.To.Path, false
+			if built.Upstream, err = pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server}); err != nil {
 				return nil, err
 			}
 		}
-		routes = append(routes, route)
+		if !keepPath {
+			var err error
+			if built.Target, err = route.NewTarget(&built.Pattern, base); err != nil {
+				return nil, at(r.Pos, err)
+			}
+		}
+		routes = append(routes, built)
 	}
 	return routes, nil
 }
