@@ -61,17 +61,20 @@ func (r *Request) UpgradeHas(protocol string) bool {
 
 // AppendProtocols appends, as a list in the client's order, those protocols of
 // the Upgrade field that are in accepted, which is lower case, or all of them
-// where every is set. What is no protocol (RFC 9110 section 7.8) is left out.
+// where every is set. What is no protocol (RFC 9110 section 7.8), what is named
+// again, and what is beyond protocolsMax (16) is left out.
 // websocket is written in lower case, since there are servers that know it in
 // no other.
 func (r *Request) AppendProtocols(dst []byte, every bool, accepted []string) []byte {
 	start := len(dst)
-	for list := r.UpgradeField(); len(list) > 0; {
+	count := 0
+	for list := r.UpgradeField(); len(list) > 0 && count < protocolsMax; {
 		var protocol []byte
 		protocol, list = cutList(list)
-		if !isProtocol(protocol) || !every && !inList(protocol, accepted) {
+		if !isProtocol(protocol) || !every && !inList(protocol, accepted) || hasElementFold(dst[start:], protocol) {
 			continue
 		}
+		count++
 		if len(dst) > start {
 			dst = append(dst, ", "...)
 		}

@@ -34,18 +34,27 @@ func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 		w.address = t.peer.Addr().AppendTo(w.address[:0])
 		forward.ClientAddr = w.address
 	}
-	websocket := chosen.Upgrade.isWebSocket(request)
+	w.protocol = w.protocol[:0]
 	if chosen.Upgrade.Unasked {
 		forward.Key = w.makeKey()
 	} else {
-		w.protocol = chosen.Upgrade.appendProtocols(w.protocol[:0], request)
-		forward.Protocol = w.protocol
+		w.protocol = chosen.Upgrade.appendProtocols(w.protocol, request)
 	}
+	if chosen.Upgrade.isWebSocket(request) {
+		x.out = request.AppendForward(x.out[:0], &forward)
+		if !chosen.Lenient {
+			if refusal := w.verifier.Verify(x.out); refusal != nil {
+				return refusal
+			}
+		}
+		if len(w.protocol) <= len(websocketName) {
+			return nil
+		}
+	}
+	// gobwas/ws knows no protocol beside websocket: it has seen the head without.
+	forward.Protocol = w.protocol
 	x.out = request.AppendForward(x.out[:0], &forward)
-	if chosen.Lenient || !websocket {
-		return nil
-	}
-	return w.verifier.Verify(x.out)
+	return nil
 }
 
 // makeKey returns a Sec-WebSocket-Key (RFC 6455 section 4.1).
