@@ -21,7 +21,7 @@ func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 	}
 	var ok bool
 	if w.target, ok = chosen.Target.Append(w.target[:0], &w.subject, request.Query()); !ok {
-		return handshake.RefusalPath
+		return handshake.RefusalDotSegment
 	}
 	forward := handshake.Forward{
 		Target: w.target, Proto: "http", Trusted: w.server.trusts(t.peer),

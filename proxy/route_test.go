@@ -182,7 +182,7 @@ func TestUpgradeNoneTakesEveryPlainGet(t *testing.T) {
 }
 
 func TestUpgradeAnyTakesEveryProtocol(t *testing.T) {
-	any := chooser(t, slash("any", ModeTunnel, upgradeAny))
+	s := chooser(t, slash("any", ModeTunnel, upgradeAny))
 	for head, want := range map[string]string{
 		upgradeRequest: "tunnel any",
 		mqttRequest:    "tunnel any",
@@ -194,7 +194,7 @@ func TestUpgradeAnyTakesEveryProtocol(t *testing.T) {
 		strings.Replace(mqttRequest, "1.1", "1.0", 1):      "upgrade_http10",
 		withLines(mqttRequest, "Upgrade: mqtt, websocket"): "upgrade_method",
 	} {
-		if got := any.chosen(t, head); got != want {
+		if got := s.chosen(t, head); got != want {
 			t.Errorf("%q: %s, want %s", head, got, want)
 		}
 	}
@@ -279,21 +279,27 @@ func TestChoosingDoesNotAllocate(t *testing.T) {
 				continue
 			}
 			tunnel := &Tunnel{worker: w, server: server, x: &exchange{request: []byte(head), head: len(head)}}
-			run := func() {
+			choose := func() {
 				refusal := w.request.Parse(tunnel.x.request)
 				if refusal == nil {
 					tunnel.route, _, refusal = s.choose(&w.subject, &w.request)
-				}
-				if refusal == nil {
-					refusal = tunnel.makeHead(true)
 				}
 				if refusal != nil {
 					t.Fatal(refusal)
 				}
 			}
-			run()
-			if n := testing.AllocsPerRun(200, run); n > 1 { // gobwas/ws may allocate once; see handshake
-				t.Errorf("%s: %v allocations for %q", name, n, head)
+			write := func() {
+				if refusal := tunnel.makeHead(true); refusal != nil {
+					t.Fatal(refusal)
+				}
+			}
+			choose()
+			if n := testing.AllocsPerRun(200, choose); n != 0 {
+				t.Errorf("%s: %v allocations to choose for %q", name, n, head)
+			}
+			write()
+			if n := testing.AllocsPerRun(200, write); n > 1 { // see handshake's test about gobwas/ws
+				t.Errorf("%s: %v allocations to write %q", name, n, tunnel.x.out)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"wsplice/handshake"
+	"wsplice/pool"
 	"wsplice/route"
 )
 
@@ -309,7 +310,32 @@ func TestSubstitutionMakesNoDotSegments(t *testing.T) {
 		}
 		client.Close()
 	}
-	if n := r.server.Stats().Refusals["bad_path"]; n != 4 {
-		t.Errorf("%d refused", n)
+	refusals := r.server.Stats().Refusals
+	if refusals["bad_path"] != 2 || refusals["dot_segment"] != 2 {
+		t.Errorf("refused: %v", refusals)
+	}
+}
+
+// The head for the next server is made of the client's request once more.
+func TestRedialKeepsTheTarget(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		dead, live := closedPort().String(), c.Routes[0].Upstream.Servers()[0].Name()
+		regexRoute(t, "^/(.*)/(.*)$", "/$2/$1")(c)
+		c.Routes[0].Upstream = oneServer(t, "tcp", dead)
+		server := oneServer(t, "tcp", live).Servers()[0]
+		both, err := pool.NewUpstream("both", pool.RoundRobin, append(c.Routes[0].Upstream.Servers(), server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Routes[0].Upstream = both
+	})
+	for range 4 {
+		_, _, request := r.ask(strings.Replace(upgradeRequest, "/x", "//a%20b/../a%2Fb/c?q", 1))
+		if request.RequestURI != "/c/a%2Fb?q" {
+			t.Errorf("target %q", request.RequestURI)
+		}
+	}
+	if r.server.Stats().DialFailures == 0 {
+		t.Error("no server was given up")
 	}
 }
