@@ -21,6 +21,8 @@ type Figures struct {
 	Bytes           []LaneBytes
 	Splices         uint64
 	Blind           uint64
+	Violations      uint64   // directions whose frames broke RFC 6455
+	SyncRefused     uint64   // times that goroutines could not serve a tunnel
 	LoopTicks       []uint64 // by loop
 	StaleEvents     uint64
 	DryReceives     uint64
@@ -70,6 +72,8 @@ var (
 	descBytes       = desc("relayed_bytes_total", "Bytes relayed in tunnels; up is client to backend.", "direction", "lane")
 	descSplices     = desc("splices_total", "Times that a direction went over to splicing.")
 	descBlind       = desc("blind_total", "Directions that were spliced without their frame boundaries being known.")
+	descViolations  = desc("frame_violations_total", "Directions whose frames broke RFC 6455; they pass unchanged.")
+	descSyncRefused = desc("sync_refused_total", "Times that a tunnel stayed in its loop for want of descriptors for goroutines.")
 	descTicks       = desc("loop_ticks_total", "Times round an event loop.", "loop")
 	descStale       = desc("stale_events_total", "Kernel events for sockets that were already closed.")
 	descDry         = desc("dry_receives_total", "Receives by io_uring that found no buffer and were started again.")
@@ -84,7 +88,7 @@ var (
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descRelayed, descDials, descBytes,
-		descSplices, descBlind, descTicks, descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
+		descSplices, descBlind, descViolations, descSyncRefused, descTicks, descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 	} {
 		out <- d
 	}
@@ -109,6 +113,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(descDials, f.DialFailures)
 	counter(descSplices, f.Splices)
 	counter(descBlind, f.Blind)
+	counter(descViolations, f.Violations)
+	counter(descSyncRefused, f.SyncRefused)
 	counter(descStale, f.StaleEvents)
 	counter(descDry, f.DryReceives)
 	counter(descLate, f.LateCompletions)

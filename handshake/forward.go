@@ -15,8 +15,9 @@ type Forward struct {
 	Proto      string // "http" or "https"
 	Trusted    bool
 
-	// Protocol is the value for Upgrade; "" means websocket.
-	Protocol string
+	// Protocol is the value for Upgrade, as AppendProtocols has it; empty means
+	// websocket.
+	Protocol []byte
 	// Key is sent as Sec-WebSocket-Key, with version 13, where what goes to
 	// the backend has none (`upgrade: none`); empty adds nothing.
 	Key []byte
@@ -76,7 +77,7 @@ func (r *Request) AppendForward(dst []byte, f *Forward) []byte {
 	}
 	dst = f.appendSet(dst)
 	dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
-	if f.Protocol == "" {
+	if len(f.Protocol) == 0 {
 		dst = append(dst, "websocket"...)
 	} else {
 		dst = appendText(dst, f.Protocol)

@@ -52,7 +52,7 @@ var forwardCases = map[string]struct {
 		"POST /x HTTP/1.1\r\nHost: h\r\nUpgrade: mqtt\r\nConnection: upgrade\r\n" +
 			"X-Site: forged\r\nx-debug: 1\r\nSec-WebSocket-Key: x\r\n\r\n",
 		Forward{
-			Target: []byte("/x"), ClientAddr: []byte("fe80::1%eth0"), Proto: "http", Protocol: "mqtt",
+			Target: []byte("/x"), ClientAddr: []byte("fe80::1%eth0"), Proto: "http", Protocol: []byte("mqtt"),
 			Set: []ForwardField{
 				{"X-Site", "a"},
 				{"Connection", "close"},

@@ -259,3 +259,34 @@ func checkReply(t *testing.T, r *Response) {
 		t.Fatalf("%q: relayed: %q", r.table.head, out)
 	}
 }
+
+// What is passed on of an Upgrade field is protocols of it, each once.
+func FuzzProtocols(f *testing.F) {
+	for _, s := range []string{"websocket", "h2c, WebSocket,websocket", " a/1 ,, b;c, /", "a b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		var r Request
+		if r.Parse([]byte(good+"Upgrade: "+field+"\r\n\r\n")) != nil || strings.ContainsAny(field, "\r\n") {
+			return
+		}
+		offered := strings.Split(strings.ToLower(field), ",")
+		for i := range offered {
+			offered[i] = strings.Trim(offered[i], " \t")
+		}
+		all := string(r.AppendProtocols(nil, true, nil))
+		if (all != "") != r.NamesProtocol() {
+			t.Fatalf("%q: %q", field, all)
+		}
+		seen := make(map[string]bool)
+		for p := range strings.SplitSeq(strings.ToLower(all), ", ") {
+			if all != "" && (!slices.Contains(offered, p) || seen[p] || strings.ContainsAny(p, " \t;")) {
+				t.Fatalf("%q: %q", field, all)
+			}
+			seen[p] = true
+		}
+		if some := r.AppendProtocols(nil, false, []string{"websocket"}); string(some) != "websocket" && r.UpgradeHas("websocket") {
+			t.Fatalf("%q: %q", field, some)
+		}
+	})
+}

@@ -18,6 +18,10 @@ const (
 	// since each is compared with every field name of the head.
 	connectionTokensMax = 32
 
+	// protocolsMax bounds the protocols of an Upgrade field that are passed on;
+	// nobody offers more than two.
+	protocolsMax = 16
+
 	// extensionsMax bounds the extensions a backend may choose; more than two
 	// have never been registered.
 	extensionsMax = 8

@@ -165,6 +165,10 @@ var (
 		Status: 403, Reason: "denied",
 		Detail: "Access to this address is denied.",
 	}
+	RefusalDotSegment = &Refusal{
+		Status: 400, Reason: "dot_segment",
+		Detail: "Rewritten for the backend, the path would have a segment of dots; ask for another path.",
+	}
 	RefusalTunnelsPerIP = &Refusal{
 		Status: 429, Reason: "tunnels_per_ip", Header: "Retry-After: 10\r\n",
 		Detail: "Too many connections are open from this address; close some, or wait.",

@@ -277,6 +277,22 @@ func (r *Request) Body() Body {
 // without surrounding white space, and whether there is one.
 func (r *Request) Field(name string) (value []byte, present bool) { return r.table.lookup(name) }
 
+// AppendField appends the values of all fields called name, in any case, as
+// one list (RFC 9110 section 5.3).
+func (r *Request) AppendField(dst []byte, name string) []byte {
+	first := true
+	for i := range r.table.n {
+		if !equalFoldString(r.table.name(i), name) {
+			continue
+		}
+		if !first {
+			dst = append(dst, ", "...)
+		}
+		dst, first = append(dst, r.table.value(i)...), false
+	}
+	return dst
+}
+
 // Fields returns how many field lines the head has, and FieldAt one of them.
 func (r *Request) Fields() int { return r.table.n }
 

@@ -122,3 +122,12 @@ func TestHosts(t *testing.T) {
 		}
 	}
 }
+
+func TestAppendField(t *testing.T) {
+	r := mustParse(t, good+"X-Two: a\r\nOther: o\r\nx-two:\r\nX-TWO:  b, c \r\n\r\n")
+	for name, want := range map[string]string{"x-two": "a, , b, c", "OTHER": "o", "absent": ""} {
+		if got := string(r.AppendField([]byte("..."), name)); got != "..."+want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

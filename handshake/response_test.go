@@ -167,7 +167,7 @@ func TestCheckUpgrade(t *testing.T) {
 
 func TestCheckUpgradeOfOtherOffers(t *testing.T) {
 	mqtt := Offer{Sent: mustParse(t, good+"Upgrade: mqtt\r\nConnection: upgrade\r\n\r\n").
-		AppendForward(nil, &Forward{Target: []byte("/"), Protocol: "mqtt/3, amqp"})}
+		AppendForward(nil, &Forward{Target: []byte("/"), Protocol: []byte("mqtt/3, amqp")})}
 	answer := func(upgrade string) *Response {
 		return mustParseResponse(t, lines("HTTP/1.1 101 X", "Connection: Upgrade", "Upgrade: "+upgrade))
 	}

@@ -1,5 +1,7 @@
 package handshake
 
+import "bytes"
+
 // An UpgradeKind says what a request asks for with its Upgrade field.
 type UpgradeKind uint8
 
@@ -55,6 +57,61 @@ func (r *Request) UpgradeField() []byte {
 // any case.
 func (r *Request) UpgradeHas(protocol string) bool {
 	return hasElement(r.UpgradeField(), protocol)
+}
+
+// AppendProtocols appends, as a list in the client's order, those protocols of
+// the Upgrade field that are in accepted, which is lower case, or all of them
+// where every is set. What is no protocol (RFC 9110 section 7.8), what is named
+// again, and what is beyond protocolsMax (16) is left out.
+// websocket is written in lower case, since there are servers that know it in
+// no other.
+func (r *Request) AppendProtocols(dst []byte, every bool, accepted []string) []byte {
+	start := len(dst)
+	count := 0
+	for list := r.UpgradeField(); len(list) > 0 && count < protocolsMax; {
+		var protocol []byte
+		protocol, list = cutList(list)
+		if !isProtocol(protocol) || !every && !inList(protocol, accepted) || hasElementFold(dst[start:], protocol) {
+			continue
+		}
+		count++
+		if len(dst) > start {
+			dst = append(dst, ", "...)
+		}
+		if equalFold(protocol, "websocket") {
+			dst = append(dst, "websocket"...)
+		} else {
+			dst = append(dst, protocol...)
+		}
+	}
+	return dst
+}
+
+// NamesProtocol reports whether the Upgrade field names any protocol.
+func (r *Request) NamesProtocol() bool {
+	for list := r.UpgradeField(); len(list) > 0; {
+		var protocol []byte
+		if protocol, list = cutList(list); isProtocol(protocol) {
+			return true
+		}
+	}
+	return false
+}
+
+// isProtocol reports whether b is a name, or a name and a version.
+func isProtocol(b []byte) bool {
+	name, version, found := bytes.Cut(b, []byte{'/'})
+	return isToken(name) && (!found || isToken(version))
+}
+
+// inList reports whether b is in the list, which is lower case, in any case.
+func inList(b []byte, list []string) bool {
+	for _, s := range list {
+		if equalFold(b, s) {
+			return true
+		}
+	}
+	return false
 }
 
 // Key returns the value of Sec-WebSocket-Key, and whether there is one.

@@ -260,3 +260,38 @@ func TestRefusalsAreReadable(t *testing.T) {
 		t.Error("NewUpgradeRequired")
 	}
 }
+
+func TestAppendProtocols(t *testing.T) {
+	long := strings.TrimSuffix(strings.Repeat("a, ", 1000), ", ")
+	var many, first []string
+	for i := range 2 * protocolsMax {
+		many = append(many, "p"+strings.Repeat("x", i))
+	}
+	first = many[:protocolsMax]
+	for _, c := range []struct {
+		field    string
+		every    bool
+		accepted []string
+		want     string
+		names    bool
+	}{
+		{"WebSocket", false, []string{"websocket"}, "websocket", true},
+		{"h2c, WebSocket", false, []string{"websocket"}, "websocket", true},
+		{"MQTT/5 ,h2c,, amqp", false, []string{"amqp", "mqtt/5"}, "MQTT/5, amqp", true},
+		{"MQTT/5 ,h2c,, amqp", true, nil, "MQTT/5, h2c, amqp", true},
+		{"mqtt", false, nil, "", true},
+		{"a b, /, a/, a//b, a;b, x/1", true, nil, "x/1", true},
+		{"a b, ;", true, nil, "", false},
+		{"websocket, WEBSOCKET", true, nil, "websocket", true},
+		{long, true, nil, "a", true},
+		{strings.Join(many, ","), true, nil, strings.Join(first, ", "), true},
+	} {
+		r := mustParse(t, good+"Connection: upgrade\r\nUpgrade: "+c.field+"\r\n\r\n")
+		if got := string(r.AppendProtocols([]byte("..."), c.every, c.accepted)); got != "..."+c.want {
+			t.Errorf("%q: %q, want %q", c.field, got, c.want)
+		}
+		if r.NamesProtocol() != c.names {
+			t.Errorf("%q: names a protocol: %v", c.field, !c.names)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func (t *Tunnel) armAt(next time.Duration) {
 // nextClock returns when the first clock is due, the quiet one apart.
 func (t *Tunnel) nextClock() time.Duration {
 	next := never
-	if !t.relays() && t.away == nil {
+	if !t.relays() && t.service == nil {
 		return next
 	}
 	if !t.guarded {
@@ -140,7 +140,7 @@ func (t *Tunnel) inQueues() uint32 {
 // it from its listener; here it takes a call for each setting, so a tunnel has
 // to last a while first (ADR 11).
 func (t *Tunnel) guard() {
-	if t.guarded || !t.relays() && t.away == nil || !t.backend.Open() {
+	if t.guarded || !t.relays() && t.service == nil || !t.backend.Open() {
 		return
 	}
 	t.guarded = true

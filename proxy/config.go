@@ -3,9 +3,12 @@ package proxy
 import (
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"time"
 
+	"wsplice/handshake"
 	"wsplice/pool"
+	"wsplice/route"
 )
 
 // Config is what a Server runs. It must not be changed while it does.
@@ -17,6 +20,11 @@ type Config struct {
 	Listeners []Listener
 	Routes    []Route
 	Pages     []Page // answers of our own, looked up before the routes
+
+	// Trusted are the networks whose X-Forwarded-* and Forwarded are believed.
+	// A client of a unix socket is a process of this machine, as one that comes
+	// over loopback is: it is trusted where 127.0.0.1 or ::1 is.
+	Trusted []netip.Prefix
 
 	Limits   Limits
 	Timeouts Timeouts
@@ -74,17 +82,21 @@ const (
 	GreetingRequired          // a connection without one is refused
 )
 
-// A Route sends requests to an upstream. The first that matches is taken.
+// A Route says what becomes of requests. The first that matches a request and
+// does not pass it over is taken.
 type Route struct {
-	Path  string   // prefix, with Apache's segment rule
-	Hosts []string // lower case, "*.example.com" for sub-domains; none = any
+	Name    string // for the log: the path, expression or suffix of the configuration
+	Pattern route.Pattern
+	Mode    Mode
+	Upgrade Upgrade // not for ModeDeny
 
-	Upstream     *pool.Upstream
-	Base         string // what follows Path is appended to it, unless KeepPath
-	KeepPath     bool   // send the request's path as it is
-	PreserveHost bool   // send the client's Host instead of the server's
+	Upstream     *pool.Upstream // not for ModeDeny
+	Target       route.Target   // made for Pattern
+	PreserveHost bool           // send the client's Host instead of the server's
+	Set          []handshake.ForwardField
+	Remove       []string // fields of the client that the backend does not get
 
-	Origins []string // who may connect; none = anybody
+	Origins []string // whose pages may open tunnels; none = anybody's
 	Lenient bool     // relax the handshake rules; see handshake.CheckWebSocket
 
 	IdleTimeout      time.Duration // 0 = none
@@ -108,6 +120,32 @@ const (
 	FramesAlways               // even then
 	FramesOff
 )
+
+// A Mode is what a route is for.
+type Mode uint8
+
+const (
+	// ModeTunnel is for upgrades that the route accepts. It passes other
+	// requests over.
+	ModeTunnel Mode = iota
+	// ModeHTTP is for every request: upgrades that the route accepts become
+	// tunnels, and the others are ordinary HTTP.
+	ModeHTTP
+	// ModeDeny refuses every request.
+	ModeDeny
+)
+
+// An Upgrade says which upgrades a route accepts.
+type Upgrade struct {
+	// Protocols are accepted, in lower case. None, with neither of the below,
+	// means that the route upgrades nothing.
+	Protocols []string
+	// Any accepts every protocol.
+	Any bool
+	// Unasked takes a GET without body for a WebSocket handshake, whether or
+	// not it asks for that (`upgrade: none`).
+	Unasked bool
+}
 
 // A Page is a fixed answer to a GET of one path.
 type Page struct {

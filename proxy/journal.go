@@ -171,7 +171,7 @@ func (w *worker) line(t *Tunnel, kind lineKind) line {
 		}
 	}
 	if t.route != nil {
-		l.route = t.route.Path
+		l.route = t.route.Name
 	}
 	if t.server != nil {
 		l.backend = t.server.Name()

@@ -54,7 +54,7 @@ func (t *Tunnel) inject(f *flow, b []byte) {
 
 // part ends the tunnel, both sides of which may still be open.
 func (t *Tunnel) part(words farewell) {
-	t.cancelLeaving()
+	t.cancelSync()
 	t.setState(stateParting)
 	t.worker.loop.Arm(&t.timer, t, lingerTimeout)
 	for _, f := range [...]*flow{&t.up, &t.down} {

@@ -16,6 +16,7 @@ import (
 
 	"wsplice/internal/testutil"
 	"wsplice/pool"
+	"wsplice/route"
 )
 
 func TestMain(m *testing.M) { testutil.Main(m) }
@@ -62,7 +63,7 @@ func newRigWith(t testing.TB, change func(c *Config), prepare func(s *Server)) *
 		Loops:     2,
 		Engine:    cmp.Or(os.Getenv("WSPLICE_ENGINE"), "auto"),
 		Listeners: []Listener{{Network: "tcp", Address: "127.0.0.1:0"}},
-		Routes:    []Route{{Path: "/", Base: "/", Upstream: r.upstream(listener.Addr().String())}},
+		Routes:    []Route{newRoute(t, route.Pattern{Prefix: "/"}, "/", r.upstream(listener.Addr().String()))},
 		Limits:    Limits{Head: 16 << 10, Parked: 64 << 10},
 		Timeouts:  Timeouts{Head: patience, Dial: patience, Upgrade: patience},
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -88,6 +89,16 @@ func newRigWith(t testing.TB, change func(c *Config), prepare func(s *Server)) *
 		listener.Close()
 	})
 	return r
+}
+
+// newRoute is a tunnel route for websocket.
+func newRoute(t testing.TB, p route.Pattern, to string, u *pool.Upstream) Route {
+	t.Helper()
+	target, err := route.NewTarget(&p, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Route{Name: p.Prefix, Pattern: p, Target: target, Upstream: u, Upgrade: Upgrade{Protocols: []string{"websocket"}}}
 }
 
 func (r *rig) upstream(addresses ...string) *pool.Upstream {
@@ -120,6 +131,9 @@ func (r *rig) close(wait time.Duration) (cut int) {
 			r.t.Errorf("after the end: %d clients are counted", clients)
 		}
 		for i := range r.server.config.Routes {
+			if r.server.config.Routes[i].Upstream == nil {
+				continue
+			}
 			for _, s := range r.server.config.Routes[i].Upstream.Servers() {
 				if s.Open() != 0 {
 					r.t.Errorf("after the end: %d leases on %s", s.Open(), s.Name())

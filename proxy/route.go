@@ -1,21 +1,66 @@
 package proxy
 
 import (
-	"bytes"
-	"strings"
+	"fmt"
+
+	"wsplice/handshake"
+	"wsplice/route"
 )
 
-// matchRoute returns the first route for host (as the Host header has it) and
-// path (normalised), or nil.
-func (s *Server) matchRoute(host, path []byte) *Route {
-	host = withoutPort(host)
+// compileRoutes prepares what a request's route is chosen with.
+func (s *Server) compileRoutes() error {
+	patterns := make([]route.Pattern, len(s.config.Routes))
+	s.require = make([]*handshake.Refusal, len(s.config.Routes))
 	for i := range s.config.Routes {
-		r := &s.config.Routes[i]
-		if matchPrefix(r.Path, path) && matchHost(r.Hosts, host) {
-			return r
-		}
+		patterns[i] = s.config.Routes[i].Pattern
+		s.require[i] = handshake.NewUpgradeRequired(s.config.Routes[i].Upgrade.Protocols...)
+	}
+	table, err := route.Compile(patterns)
+	if err != nil {
+		return fmt.Errorf("proxy: %w", err)
+	}
+	s.table = table
+	for _, addr := range loopback {
+		s.trustUnix = s.trustUnix || s.inTrusted(addr)
 	}
 	return nil
+}
+
+// An outcome is what is done with a request.
+type outcome uint8
+
+const (
+	outcomeRefuse outcome = iota
+	outcomeTunnel
+	outcomeHTTP
+)
+
+// choose returns the route that takes the request and what it does with it,
+// or why the request is refused. It leaves subject set to the request, and
+// does not allocate for prefixes.
+//
+// A tunnel route passes over what does not ask for an upgrade it accepts. If
+// no later route takes that, the answer is that of the first one passed over.
+func (s *Server) choose(subject *route.Subject, request *handshake.Request) (*Route, outcome, *handshake.Refusal) {
+	answer := handshake.RefusalNotFound
+	for i := s.table.First(subject, request); i >= 0; i = s.table.Next(subject) {
+		r := &s.config.Routes[i]
+		if r.Mode == ModeDeny {
+			return nil, outcomeRefuse, handshake.RefusalDenied
+		}
+		asked, refusal := r.Upgrade.check(request, r.Lenient, s.require[i])
+		switch {
+		case asked && refusal != nil:
+			return nil, outcomeRefuse, refusal
+		case asked:
+			return r, outcomeTunnel, nil
+		case r.Mode == ModeHTTP:
+			return r, outcomeHTTP, nil
+		case answer == handshake.RefusalNotFound:
+			answer = refusal
+		}
+	}
+	return nil, outcomeRefuse, answer
 }
 
 func (s *Server) matchPage(path []byte) *Page {
@@ -25,66 +70,4 @@ func (s *Server) matchPage(path []byte) *Page {
 		}
 	}
 	return nil
-}
-
-// matchPrefix has Apache's segment rule: /ws matches /ws and /ws/a but not
-// /wsx; /ws/ does not match /ws.
-func matchPrefix(prefix string, path []byte) bool {
-	if len(path) < len(prefix) || string(path[:len(prefix)]) != prefix {
-		return false
-	}
-	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
-}
-
-// matchHost compares without case. "*.example.com" matches every sub-domain
-// but not example.com itself.
-func matchHost(hosts []string, host []byte) bool {
-	if len(hosts) == 0 {
-		return true
-	}
-	for _, want := range hosts {
-		if suffix, wild := strings.CutPrefix(want, "*"); wild {
-			if len(host) > len(suffix) && equalFold(host[len(host)-len(suffix):], suffix) {
-				return true
-			}
-		} else if equalFold(host, want) {
-			return true
-		}
-	}
-	return false
-}
-
-func equalFold(b []byte, s string) bool {
-	return len(b) == len(s) && bytes.EqualFold(b, []byte(s))
-}
-
-// withoutPort cuts a port, and a trailing dot, off a Host that handshake has
-// found valid.
-func withoutPort(host []byte) []byte {
-	colon := bytes.LastIndexByte(host, ':')
-	if colon >= 0 && bytes.IndexByte(host[colon:], ']') < 0 {
-		host = host[:colon]
-	}
-	if n := len(host); n > 1 && host[n-1] == '.' {
-		host = host[:n-1]
-	}
-	return host
-}
-
-// appendTarget appends the request target for the backend: what follows the
-// route's prefix, on its base, and the query.
-func (r *Route) appendTarget(dst, path, query []byte) []byte {
-	if r.KeepPath {
-		dst = append(dst, path...)
-		return append(dst, query...)
-	}
-	start := len(dst)
-	dst = append(dst, r.Base...)
-	rest := path[len(r.Path):]
-	// Apache would join "ws://b" and "x" to another host name here.
-	if len(dst) == start && (len(rest) == 0 || rest[0] != '/') {
-		dst = append(dst, '/')
-	}
-	dst = append(dst, rest...)
-	return append(dst, query...)
 }

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"wsplice/admission"
+	"wsplice/handshake"
 	"wsplice/internal/sys"
+	"wsplice/route"
 	"wsplice/splice"
 )
 
@@ -17,6 +19,9 @@ import (
 // immutable, the descriptor budget, and what counts towards the limits.
 type Server struct {
 	config    Config
+	table     *route.Table         // of config.Routes
+	require   []*handshake.Refusal // of each route, for what is no upgrade it accepts
+	trustUnix bool                 // as Config.Trusted says
 	budget    *splice.Budget
 	room      int // tunnels that the open-files limit leaves room for
 	workers   []*worker
@@ -48,6 +53,9 @@ func New(c Config) (*Server, error) {
 }
 
 func (s *Server) prepare() error {
+	if err := s.compileRoutes(); err != nil {
+		return err
+	}
 	limit, err := sys.RaiseDescriptorLimit()
 	if err != nil {
 		return err

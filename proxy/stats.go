@@ -102,10 +102,10 @@ func (w *worker) snapshot() func(*Stats) {
 	}
 	for d := range c.relayed {
 		for lane := range c.relayed[d] {
-			c.relayed[d][lane] += w.relayedAway[d][lane].Load()
+			c.relayed[d][lane] += w.relayedSync[d][lane].Load()
 		}
 	}
-	c.splices += w.splicesAway.Load()
+	c.splices += w.splicesSync.Load()
 	blind := w.blind.Load()
 	live, loopStats, pipeRefused := w.live, w.loop.Stats(), w.pipes.Refused()
 	dropped := w.journal.dropped.Load()

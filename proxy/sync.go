@@ -20,24 +20,24 @@ import (
 // tunnel. Whatever else there is to do, the end of a direction, a timeout, a
 // ping, is done in the loop: it calls the tunnel back, and sends it out again.
 //
-//	loop       leave: nothing is being sent; stop receiving
-//	           tryLeave: nothing is in flight; the loop forgets both sockets
+//	loop       startSync: stop receiving, let what is being sent go
+//	           trySync: nothing is in flight; the loop forgets both sockets
 //	           go serve, go serve
 //	goroutine  a direction ends, or was called back: post joined
-//	loop       joined: call the other back; when both are: return
+//	loop       joined: call the other back; when both are: backFromSync
 //	           what could not be sent is parked, ends are passed on, clocks looked at
 //
 // Invariant: a flow belongs to its goroutine from the go statement until
 // joined, and to the loop otherwise. So no byte is in two places, or in none
 // (TestSyncMovesBackAndForth).
 
-// An away is a tunnel's time outside of its loop.
-type away struct {
+// A service is a tunnel's time with its goroutines.
+type service struct {
 	client, backend *os.File     // duplicates, so that Go's poller can wait for them
 	active          atomic.Int64 // time of the loop: the last byte in either direction
 	running         int          // goroutines that have not joined
 	ends            [directionCount]syncEnd
-	recalled        bool
+	calledBack      bool
 	then            *ending // what ends the tunnel once it is back
 }
 
@@ -59,36 +59,36 @@ func (t *Tunnel) wantsSync(bytesCame bool) bool {
 	return t.route.Sync || bytesCame && t.route.AsyncDelay > 0
 }
 
-// leave begins to hand the tunnel over, unless a peer is slow: then the loop
+// startSync begins to hand the tunnel over, unless a peer is slow: then the loop
 // serves it until that is over.
-func (t *Tunnel) leave() {
-	if t.leaving || !t.relays() || !t.mayLeave(&t.up) || !t.mayLeave(&t.down) {
+func (t *Tunnel) startSync() {
+	if t.syncing || !t.relays() || !t.maySync(&t.up) || !t.maySync(&t.down) {
 		return
 	}
 	if !t.worker.server.budget.Take(descriptorsPerTunnel) {
 		t.worker.counters.syncRefused++ // served like any other tunnel
 		return
 	}
-	t.leaving = true
+	t.syncing = true
 	for _, f := range [...]*flow{&t.up, &t.down} {
 		if source, _ := t.ends(f); !f.finished {
 			t.worker.loop.StopIn(source)
 		}
 	}
-	t.tryLeave()
+	t.trySync()
 }
 
-// mayLeave reports whether nothing of f will be between the sockets soon. A
+// maySync reports whether nothing of f will be between the sockets soon. A
 // source that is held back may have bytes with the engine.
-func (t *Tunnel) mayLeave(f *flow) bool {
+func (t *Tunnel) maySync(f *flow) bool {
 	source, _ := t.ends(f)
 	return f.finished || !f.ended && !f.toSplice && !f.slow && f.pump.Lane() == splice.Copy &&
 		source.In.Kind == loop.Recv
 }
 
-// tryLeave goes on once nothing is in flight. A send that went short meanwhile
+// trySync goes on once nothing is in flight. A send that went short meanwhile
 // keeps the tunnel here.
-func (t *Tunnel) tryLeave() {
+func (t *Tunnel) trySync() {
 	w := t.worker
 	switch {
 	case t.stopping(&t.up) || t.stopping(&t.down):
@@ -98,10 +98,10 @@ func (t *Tunnel) tryLeave() {
 		w.loop.Await(&t.client)
 		w.loop.Await(&t.backend)
 	default:
-		t.leaving = false
-		a, err := t.duplicate()
+		t.syncing = false
+		v, err := t.duplicate()
 		if err != nil {
-			t.leaving = true
+			t.syncing = true
 			t.stay()
 			return
 		}
@@ -110,8 +110,8 @@ func (t *Tunnel) tryLeave() {
 				w.loop.Forget(source)
 			}
 		}
-		t.away = a
-		t.setState(stateAway)
+		t.service = v
+		t.setState(stateSync)
 		t.start()
 	}
 }
@@ -122,35 +122,35 @@ func (t *Tunnel) stopping(f *flow) bool {
 	return !f.finished && source.In.InFlight()
 }
 
-// stay gives up leaving: the loop goes on.
+// stay gives up synchronous service: the loop goes on.
 func (t *Tunnel) stay() {
-	t.cancelLeaving()
+	t.cancelSync()
 	t.resume(&t.up)
 	if t.relays() {
 		t.resume(&t.down)
 	}
 }
 
-// cancelLeaving gives up leaving without receiving again.
-func (t *Tunnel) cancelLeaving() {
-	if t.leaving {
-		t.leaving = false
+// cancelSync gives it up without receiving again.
+func (t *Tunnel) cancelSync() {
+	if t.syncing {
+		t.syncing = false
 		t.worker.server.budget.Give(descriptorsPerTunnel)
 	}
 }
 
-// stayFor gives up leaving because something has happened to f, which the
+// stayFor gives it up because something has happened to f, which the
 // caller deals with.
 func (t *Tunnel) stayFor(f *flow) {
-	if t.leaving {
-		t.cancelLeaving()
+	if t.syncing {
+		t.cancelSync()
 		t.resume(t.opposite(f))
 	}
 }
 
 // duplicate opens descriptors that Go's poller may have: those of the slot are
 // the loop's.
-func (t *Tunnel) duplicate() (*away, error) {
+func (t *Tunnel) duplicate() (*service, error) {
 	client, err := duplicate(t.client.FD)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (t *Tunnel) duplicate() (*away, error) {
 		client.Close()
 		return nil, err
 	}
-	return &away{client: client, backend: backend}, nil
+	return &service{client: client, backend: backend}, nil
 }
 
 func duplicate(fd sys.FD) (*os.File, error) {
@@ -178,55 +178,55 @@ func duplicate(fd sys.FD) (*os.File, error) {
 
 // start runs a goroutine for each direction that is open.
 func (t *Tunnel) start() {
-	a := t.away
-	a.active.Store(int64(t.active))
+	v := t.service
+	v.active.Store(int64(t.active))
 	for _, f := range [...]*flow{&t.up, &t.down} {
 		if f.finished {
 			continue
 		}
-		source, sink := end{a.client, t.client.FD}, end{a.backend, t.backend.FD}
+		source, sink := end{v.client, t.client.FD}, end{v.backend, t.backend.FD}
 		if f == &t.down {
 			source, sink = sink, source
 		}
-		a.running++
+		v.running++
 		go (&syncFlow{tunnel: t, flow: f, source: source, sink: sink}).run()
 	}
-	t.armAt(t.nextAway())
+	t.armAt(t.nextInSync())
 }
 
-// recall ends the goroutines' waiting. What they hold comes back with them.
-func (t *Tunnel) recall() {
-	a := t.away
-	if a.recalled {
+// callBack ends the goroutines' waiting. What they hold comes back with them.
+func (t *Tunnel) callBack() {
+	v := t.service
+	if v.calledBack {
 		return
 	}
-	a.recalled = true
+	v.calledBack = true
 	past := time.Unix(1, 0)
-	for _, file := range [...]*os.File{a.client, a.backend} {
+	for _, file := range [...]*os.File{v.client, v.backend} {
 		if err := file.SetDeadline(past); err != nil && !errors.Is(err, os.ErrClosed) {
-			panic("proxy: recall a tunnel: " + err.Error()) // it was set before
+			panic("proxy: call a tunnel back: " + err.Error()) // it was set before
 		}
 	}
 }
 
 // joined takes a goroutine's end.
 func (t *Tunnel) joined(f *flow, end syncEnd) {
-	a := t.away
-	a.ends[t.direction(f)] = end
-	t.recall()
-	if a.running--; a.running == 0 {
-		t.comeBack()
+	v := t.service
+	v.ends[t.direction(f)] = end
+	t.callBack()
+	if v.running--; v.running == 0 {
+		t.backFromSync()
 	}
 }
 
-// comeBack makes the loop serve the tunnel again.
-func (t *Tunnel) comeBack() {
-	a := t.away
-	a.client.Close()
-	a.backend.Close()
+// backFromSync makes the loop serve the tunnel again.
+func (t *Tunnel) backFromSync() {
+	v := t.service
+	v.client.Close()
+	v.backend.Close()
 	t.worker.server.budget.Give(descriptorsPerTunnel)
-	t.active = max(t.active, time.Duration(a.active.Load()))
-	t.away = nil
+	t.active = max(t.active, time.Duration(v.active.Load()))
+	t.service = nil
 	if t.up.finished || t.down.finished {
 		t.setState(stateDraining)
 	} else {
@@ -234,18 +234,18 @@ func (t *Tunnel) comeBack() {
 	}
 	for _, f := range [...]*flow{&t.up, &t.down} {
 		if t.relays() && !f.finished {
-			t.takeBack(f, a.ends[t.direction(f)])
+			t.takeBack(f, v.ends[t.direction(f)])
 		}
 	}
-	if a.then != nil && t.relays() {
-		t.end(a.then.by, a.then.why)
+	if v.then != nil && t.relays() {
+		t.end(v.then.by, v.then.why)
 		return
 	}
 	if !t.relays() {
 		return
 	}
 	if t.onClocks(); t.relays() && t.wantsSync(false) {
-		t.leave()
+		t.startSync()
 	}
 }
 
@@ -269,17 +269,17 @@ func (t *Tunnel) takeBack(f *flow, end syncEnd) {
 	}
 }
 
-// endAway ends a tunnel that is away as soon as it is back.
-func (t *Tunnel) endAway(by side, why cause) {
-	if t.away.then == nil {
-		t.away.then = &ending{by, why}
+// endAfterSync ends a tunnel as soon as its goroutines have given it back.
+func (t *Tunnel) endAfterSync(by side, why cause) {
+	if t.service.then == nil {
+		t.service.then = &ending{by, why}
 	}
-	t.recall()
+	t.callBack()
 }
 
-// nextAway returns when the loop has to look after a tunnel that is away.
-func (t *Tunnel) nextAway() time.Duration {
-	active := time.Duration(t.away.active.Load())
+// nextInSync returns when the loop has to look after a tunnel in synchronous service.
+func (t *Tunnel) nextInSync() time.Duration {
+	active := time.Duration(t.service.active.Load())
 	next := t.nextClock()
 	if limit := t.quietLimit(); limit > 0 {
 		next = min(next, active+limit)
@@ -290,12 +290,12 @@ func (t *Tunnel) nextAway() time.Duration {
 	return next
 }
 
-// onAwayClocks calls the tunnel back if something is due.
-func (t *Tunnel) onAwayClocks() {
+// onSyncClocks calls the tunnel back if something is due.
+func (t *Tunnel) onSyncClocks() {
 	t.guard()
-	if next := t.nextAway(); next > t.worker.loop.Now() {
+	if next := t.nextInSync(); next > t.worker.loop.Now() {
 		t.armAt(next)
 		return
 	}
-	t.recall()
+	t.callBack()
 }

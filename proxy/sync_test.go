@@ -23,7 +23,7 @@ func TestAsyncOffServesByGoroutines(t *testing.T) {
 	r := newRig(t, synchronous)
 	before := runtime.NumGoroutine()
 	client, backend := r.tunnel()
-	r.took(stateRelaying, stateAway)
+	r.took(stateRelaying, stateSync)
 	for range 3 {
 		send(t, client, masked(text("up")))
 		expect(t, backend, string(masked(text("up"))))
@@ -35,7 +35,7 @@ func TestAsyncOffServesByGoroutines(t *testing.T) {
 	}
 	closeWrite(t, client)
 	expectEnd(t, backend)
-	r.took(stateDraining, stateAway) // the half-closed tunnel goes back to its goroutine
+	r.took(stateDraining, stateSync) // the half-closed tunnel goes back to its goroutine
 	send(t, backend, plain(text("late")))
 	backend.Close()
 	if got := expectEnd(t, client); got != string(plain(text("late"))) {
@@ -63,10 +63,10 @@ func TestAsyncDelayParksAndTakesBack(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Routes[0].AsyncDelay = 50 * time.Millisecond })
 	client, backend := r.tunnel()
 	for round := 1; round <= 3; round++ {
-		testutil.Eventually(t, patience, "parked", func() bool { return r.times(stateAway, stateRelaying) >= round })
+		testutil.Eventually(t, patience, "parked", func() bool { return r.times(stateSync, stateRelaying) >= round })
 		send(t, client, masked(text("wake")))
 		expect(t, backend, string(masked(text("wake"))))
-		testutil.Eventually(t, patience, "taken back", func() bool { return r.times(stateRelaying, stateAway) > round })
+		testutil.Eventually(t, patience, "taken back", func() bool { return r.times(stateRelaying, stateSync) > round })
 	}
 }
 
@@ -95,7 +95,7 @@ func TestSyncMovesBackAndForth(t *testing.T) {
 		go func() { defer all.Done(); down.read(t, client) }()
 	}
 	all.Wait()
-	if n := r.times(stateAway, stateRelaying); n < 1000 {
+	if n := r.times(stateSync, stateRelaying); n < 1000 {
 		t.Errorf("moved back only %d times", n)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"wsplice/splice"
 )
 
-// A syncFlow is one direction of a tunnel that is away: a goroutine that moves
+// A syncFlow is one direction in synchronous service: a goroutine that moves
 // its bytes and blocks where the loop would wait.
 type syncFlow struct {
 	tunnel       *Tunnel
@@ -102,7 +102,7 @@ func (s *syncFlow) copy() (end syncEnd, over bool) {
 	t, f := s.tunnel, s.flow
 	kept, b := t.filter(f, buffer[:n])
 	if len(kept)+len(b) > 0 {
-		t.away.active.Store(int64(t.worker.loop.Clock()))
+		t.service.active.Store(int64(t.worker.loop.Clock()))
 	}
 	if end, over = s.send(kept); over {
 		f.pump.Park(b)
@@ -147,7 +147,7 @@ func (s *syncFlow) startSplice() {
 	}
 	if s.flow.pump.StartSplice(s.pipes) {
 		s.flow.spliced = true
-		s.tunnel.worker.splicesAway.Add(1)
+		s.tunnel.worker.splicesSync.Add(1)
 	}
 }
 
@@ -178,7 +178,7 @@ func (s *syncFlow) move() (splice.Need, sys.Errno) {
 	n, need, errno := f.pump.Move(s.source.fd, s.sink.fd, s.pipes, f.spliceMost())
 	f.splicedBy(n + f.pump.Held() - held)
 	if n > 0 {
-		s.tunnel.away.active.Store(int64(s.tunnel.worker.loop.Clock()))
+		s.tunnel.service.active.Store(int64(s.tunnel.worker.loop.Clock()))
 		s.count(n, splice.Splice)
 	}
 	return need, errno
@@ -188,5 +188,5 @@ func (s *syncFlow) move() (splice.Need, sys.Errno) {
 func (s *syncFlow) count(n int, lane splice.Lane) {
 	t := s.tunnel
 	s.flow.bytes += uint64(n)
-	t.worker.relayedAway[t.direction(s.flow)][lane].Add(uint64(n))
+	t.worker.relayedSync[t.direction(s.flow)][lane].Add(uint64(n))
 }

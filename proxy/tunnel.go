@@ -25,26 +25,27 @@ import (
 //	upgrading  relaying replying answering closing      the head was sent; no answer yet
 //	answering  lingering closing                        an answer of our own is being sent
 //	replying   reading lingering closing                the backend's refusal is being relayed
-//	relaying   draining away parting lingering closing  both directions may move bytes
-//	draining   away parting lingering closing           one direction ended; the other goes on
-//	away       relaying draining                        goroutines serve it; the slot stays in its loop
+//	relaying   draining sync parting lingering closing  both directions may move bytes
+//	draining   sync parting lingering closing           one direction ended; the other goes on
+//	sync       relaying draining                        goroutines move its bytes; the slot stays in its loop
 //	parting    closing                                  Close frames of ours end it; what comes is dropped
 //	lingering  closing                                  shut down for writing; what comes is dropped
 //	closing    free                                     waiting for what is in flight
 //
-// Every state but free and away may go to closing. The table is legalMoves; the test
+// Every state but free and sync may go to closing. The table is legalMoves; the test
 // TestTunnelTable holds this comment to it.
 type Tunnel struct {
-	worker    *worker
-	id        uint64 // of this use of the slot, for the log
-	state     tunnelState
-	admitted  bool // counts towards limits.tunnels and limits.tunnels_per_ip
-	served    bool // had a request relayed and refused before this one
-	websocket bool // what it carries, once it relays
-	guarded   bool // the kernel watches whether the backend is still there
+	worker   *worker
+	id       uint64 // of this use of the slot, for the log
+	state    tunnelState
+	admitted bool // counts towards limits.tunnels and limits.tunnels_per_ip
+	served   bool // had a request relayed and refused before this one
+	guarded  bool // the kernel watches whether the backend is still there
 
 	greeting  Greeting // of the listener
 	announced bool     // peer is from the PROXY header, not the socket's
+
+	websocket bool // the backend's 101 says that WebSocket frames follow
 
 	// How it ended; the first cause counts.
 	endedBy     side
@@ -64,9 +65,9 @@ type Tunnel struct {
 
 	// Relay. up moves client to backend, down moves backend to client.
 	up, down flow
-	leaving  bool   // for synchronous service, once nothing is in flight
-	away     *away  // in synchronous service, or nil
-	pings    *pings // nil unless the route has a ping_interval and frames are followed
+	syncing  bool     // on the way to synchronous service, once nothing is in flight
+	service  *service // in synchronous service, or nil
+	pings    *pings   // nil unless the route has a ping_interval and frames are followed
 
 	// Clocks, as times of the loop. One activity clock serves both directions.
 	timer    loop.Timer
@@ -89,7 +90,7 @@ const (
 	stateReplying
 	stateRelaying
 	stateDraining
-	stateAway
+	stateSync
 	stateParting
 	stateLingering
 	stateClosing
@@ -98,7 +99,7 @@ const (
 
 var stateNames = [stateCount]string{
 	"free", "greeting", "reading", "dialing", "upgrading", "answering", "replying",
-	"relaying", "draining", "away", "parting", "lingering", "closing",
+	"relaying", "draining", "sync", "parting", "lingering", "closing",
 }
 
 func (s tunnelState) String() string { return stateNames[s] }
@@ -123,9 +124,9 @@ var legalMoves = [stateCount]stateSet{
 	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
-	stateRelaying:  states(stateDraining, stateAway, stateParting, stateLingering, stateClosing),
-	stateDraining:  states(stateAway, stateParting, stateLingering, stateClosing),
-	stateAway:      states(stateRelaying, stateDraining),
+	stateRelaying:  states(stateDraining, stateSync, stateParting, stateLingering, stateClosing),
+	stateDraining:  states(stateSync, stateParting, stateLingering, stateClosing),
+	stateSync:      states(stateRelaying, stateDraining),
 	stateParting:   states(stateClosing),
 	stateLingering: states(stateClosing),
 	stateClosing:   states(stateFree),
@@ -184,8 +185,8 @@ func (t *Tunnel) OnTimer(*loop.Timer) {
 		t.upgradeTimeout()
 	case stateReplying, stateRelaying, stateDraining:
 		t.onClocks()
-	case stateAway:
-		t.onAwayClocks()
+	case stateSync:
+		t.onSyncClocks()
 	case stateParting:
 		t.partTimeout()
 	default:

@@ -66,11 +66,11 @@ func (t *Tunnel) blame(by side, why cause) {
 
 // end closes the tunnel for a reason of ours.
 func (t *Tunnel) end(by side, why cause) {
-	if t.away != nil {
-		t.endAway(by, why)
+	if t.service != nil {
+		t.endAfterSync(by, why)
 		return
 	}
-	t.cancelLeaving()
+	t.cancelSync()
 	t.blame(by, why)
 	if !t.relays() {
 		t.close()
@@ -114,7 +114,7 @@ func (t *Tunnel) close() {
 		}
 	}
 	t.setState(stateClosing)
-	t.cancelLeaving()
+	t.cancelSync()
 	w.loop.Disarm(&t.timer)
 	t.releaseServer()
 	t.releaseAdmission()

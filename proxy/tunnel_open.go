@@ -84,15 +84,22 @@ func (t *Tunnel) judge() {
 		t.answerPage(page)
 		return
 	}
-	route := w.server.matchRoute(request.Host(), request.Path())
-	if route == nil {
-		t.refuse(handshake.RefusalNotFound)
-		return
-	}
-	if refusal := request.CheckWebSocket(route.Lenient); refusal != nil {
+	chosen, outcome, refusal := w.server.choose(&w.subject, request)
+	switch outcome {
+	case outcomeRefuse:
 		t.refuse(refusal)
-		return
+	case outcomeHTTP:
+		t.serveHTTP(chosen)
+	case outcomeTunnel:
+		t.startTunnel(chosen)
 	}
+}
+
+// startTunnel begins to look for a backend that makes the worker's request a
+// tunnel.
+func (t *Tunnel) startTunnel(route *Route) {
+	w, x := t.worker, t.x
+	request := &w.request
 	if refusal := request.CheckOrigin(route.Origins); refusal != nil {
 		t.refuse(refusal)
 		return
@@ -187,32 +194,6 @@ func (t *Tunnel) nextAddress(parsed bool) bool {
 		return false
 	}
 	return true
-}
-
-// makeHead writes the head for t.server to x.out.
-func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
-	w, x := t.worker, t.x
-	request := &w.request
-	if !parsed {
-		if refusal := request.Parse(x.request[:x.head]); refusal != nil {
-			return refusal
-		}
-	}
-	forward := handshake.Forward{Proto: "http"}
-	w.target = t.route.appendTarget(w.target[:0], request.Path(), request.Query())
-	forward.Target = w.target
-	if !t.route.PreserveHost {
-		forward.Host = t.server.Host()
-	}
-	if t.peer.IsValid() {
-		w.address = t.peer.Addr().AppendTo(w.address[:0])
-		forward.ClientAddr = w.address
-	}
-	x.out = request.AppendForward(x.out[:0], &forward)
-	if t.route.Lenient {
-		return nil
-	}
-	return w.verifier.Verify(x.out)
 }
 
 // onDialing takes the result of a connect, or the client's hang-up.
@@ -361,6 +342,6 @@ func (t *Tunnel) judgeAnswer(n int) {
 		t.refuse(refusal)
 		return
 	}
-	t.websocket = true
+	t.websocket = answersWebSocket(&w.response)
 	t.startRelay(n)
 }

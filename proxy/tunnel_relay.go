@@ -33,7 +33,7 @@ func (t *Tunnel) startRelay(n int) {
 	t.resume(&t.up)
 	t.resume(&t.down)
 	if t.relays() && t.wantsSync(true) {
-		t.leave()
+		t.startSync()
 	}
 }
 
@@ -109,9 +109,9 @@ func (t *Tunnel) received(f *flow, op *loop.Op) {
 			t.active = t.worker.loop.Now()
 			t.forward(f, sink, b, sendingLent)
 		}
-		if t.relays() && !f.finished && !t.leaving {
+		if t.relays() && !f.finished && !t.syncing {
 			if t.steer(f, source, sink, n); t.wantsSync(true) {
-				t.leave()
+				t.startSync()
 			}
 		}
 	case op.Err() == sys.ECANCELED:
@@ -237,8 +237,8 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 	t.releaseExchange()
 	source, _ := t.ends(f)
 	switch {
-	case t.leaving:
-		t.tryLeave()
+	case t.syncing:
+		t.trySync()
 	case f.finished:
 	case !sink.Out.InFlight():
 		t.resume(f)
@@ -257,8 +257,8 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 // resume makes a flow go on that has nothing in flight towards its sink: it
 // ends, begins to splice, or reads again.
 func (t *Tunnel) resume(f *flow) {
-	if t.leaving {
-		t.tryLeave()
+	if t.syncing {
+		t.trySync()
 		return
 	}
 	source, sink := t.ends(f)

@@ -265,14 +265,14 @@ var transitionCases = []struct {
 	}},
 	{"goroutines serve both directions, then one", func(c *Config) { c.Routes[0].Sync = true }, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()
-		r.took(stateRelaying, stateAway)
+		r.took(stateRelaying, stateSync)
 		send(t, client, masked(text("x")))
 		closeWrite(t, client)
 		expectEnd(t, backend)
-		r.took(stateDraining, stateAway)
+		r.took(stateDraining, stateSync)
 		backend.Close()
 		expectEnd(t, client)
-		r.took(stateAway, stateDraining)
+		r.took(stateSync, stateDraining)
 	}},
 	{"backend dies between frames, after the client's half-close", nil, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()

@@ -10,6 +10,7 @@ import (
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/loop"
+	"wsplice/route"
 	"wsplice/splice"
 )
 
@@ -42,12 +43,16 @@ type worker struct {
 	request  handshake.Request
 	response handshake.Response
 	verifier handshake.Verifier
+	subject  route.Subject // of request
 	target   []byte
 	address  []byte
+	protocol []byte   // for the backend's Upgrade
+	nonce    [16]byte // that key encodes
+	key      [24]byte // a Sec-WebSocket-Key of ours
 
-	// Written by the goroutines of tunnels that are away, too.
-	relayedAway [directionCount][laneCount]atomic.Uint64
-	splicesAway atomic.Uint64
+	// Written by the goroutines of tunnels in synchronous service.
+	relayedSync [directionCount][laneCount]atomic.Uint64
+	splicesSync atomic.Uint64
 	blind       atomic.Uint64
 
 	counters counters

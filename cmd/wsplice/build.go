@@ -27,10 +27,13 @@ func buildProxy(c *configs.Config, log *slog.Logger) (proxy.Config, error) {
 		Engine: c.Engine,
 		Pin:    c.PinCPUs,
 		Limits: proxy.Limits{
-			Tunnels: c.Limits.Tunnels, Head: c.Limits.HeadBytes,
-			Pipes: c.Limits.Pipes, Parked: c.Limits.ParkedBytes,
+			Tunnels: c.Limits.Tunnels, TunnelsPerIP: c.Limits.TunnelsPerIP,
+			HandshakesPerSecond: c.Limits.HandshakesPerSecond,
+			Head:                c.Limits.HeadBytes,
+			Pipes:               c.Limits.Pipes, Parked: c.Limits.ParkedBytes,
 		},
 		Timeouts: proxy.Timeouts{Head: c.Timeouts.Head, Dial: c.Timeouts.Dial, Upgrade: c.Timeouts.Upgrade},
+		Trusted:  c.TrustedNetworks,
 		TCP:      proxy.TCP{Keepalive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout},
 		Log:      log,
 	}
@@ -55,10 +58,15 @@ func buildProxy(c *configs.Config, log *slog.Logger) (proxy.Config, error) {
 	return p, err
 }
 
+var greetings = map[string]proxy.Greeting{
+	"off": proxy.GreetingOff, "optional": proxy.GreetingOptional, "required": proxy.GreetingRequired,
+}
+
 func buildListener(l configs.Listener) (proxy.Listener, error) {
+	greeting := greetings[l.ProxyProtocol]
 	path, isUnix := l.SocketPath()
 	if !isUnix {
-		return proxy.Listener{Network: "tcp", Address: l.Address, DeferAccept: l.DeferAccept}, nil
+		return proxy.Listener{Network: "tcp", Address: l.Address, DeferAccept: l.DeferAccept, ProxyProtocol: greeting}, nil
 	}
 	uid, err := lookupID(l.Owner, func(name string) (string, error) {
 		u, err := user.Lookup(name)
@@ -77,7 +85,7 @@ func buildListener(l configs.Listener) (proxy.Listener, error) {
 		}
 		return g.Gid, nil
 	})
-	return proxy.Listener{Network: "unix", Address: path, Mode: l.Mode, UID: uid, GID: gid}, err
+	return proxy.Listener{Network: "unix", Address: path, Mode: l.Mode, UID: uid, GID: gid, ProxyProtocol: greeting}, err
 }
 
 // lookupID returns the number of a user or group given by name or number, -1
@@ -94,41 +102,6 @@ func lookupID(name string, lookup func(string) (string, error)) (int, error) {
 		return -1, err
 	}
 	return strconv.Atoi(text)
-}
-
-func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	upstreams := make(map[string]*pool.Upstream)
-	for _, u := range c.Upstreams {
-		upstream, err := buildUpstream(ctx, u)
-		if err != nil {
-			return nil, at(u.Pos, fmt.Errorf("upstream %s: %w", u.Name, err))
-		}
-		upstreams[u.Name] = upstream
-	}
-	var routes []proxy.Route
-	for _, r := range c.Routes {
-		route := proxy.Route{
-			Path: r.Path, Hosts: r.Hosts, PreserveHost: r.PreserveHost,
-			Origins: r.Origins, Lenient: r.Lenient,
-			IdleTimeout: r.Tunnel.IdleTimeout, HalfCloseTimeout: r.Tunnel.HalfCloseTimeout,
-		}
-		if r.To == nil {
-			route.Upstream, route.Base, route.KeepPath = upstreams[r.Upstream], r.Rewrite, r.Rewrite == ""
-		} else {
-			server, err := pool.NewServer(ctx, r.To.Network, r.To.Address, r.To.Host)
-			if err != nil {
-				return nil, at(r.Pos, err)
-			}
-			route.Base = r.To.Path
-			if route.Upstream, err = pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server}); err != nil {
-				return nil, err
-			}
-		}
-		routes = append(routes, route)
-	}
-	return routes, nil
 }
 
 func buildUpstream(ctx context.Context, u configs.Upstream) (*pool.Upstream, error) {
@@ -173,7 +146,7 @@ func figures(s proxy.Stats) admin.Figures {
 	f := admin.Figures{
 		TunnelsOpen: s.Open, TunnelsOpened: s.Opened, Connections: s.Accepted, AcceptErrors: s.AcceptErrors,
 		Refusals: s.Refusals, RelayedRefusals: s.RelayedRefusals, DialFailures: s.DialFailures,
-		Splices: s.Splices, Blind: s.Blind, Pipes: s.Pipes, PipesRefused: s.PipeRefused,
+		Splices: s.Splices, Blind: s.Blind, Violations: s.Violations, SyncRefused: s.SyncRefused, Pipes: s.Pipes, PipesRefused: s.PipeRefused,
 		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,
 	}
 	for _, b := range s.Bytes {

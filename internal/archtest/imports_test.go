@@ -18,13 +18,14 @@ const module = "wsplice/"
 // ends in /... stands for a package and all below it.
 var imports = map[string][]string{
 	"cmd/wsplice": {"..."},
-	"proxy":       {"loop", "greeting", "handshake", "admission", "frame", "splice", "pool", "internal/sys"},
+	"proxy":       {"loop", "greeting", "handshake", "route", "admission", "frame", "splice", "pool", "internal/sys"},
 
 	// The mechanism rooms do not know each other: proxy composes them.
 	"loop":      {"internal/sys", "internal/uring"},
 	"splice":    {"internal/sys"},
 	"pool":      {"internal/sys"},
 	"handshake": {},
+	"route":     {},
 	"frame":     {},
 	"greeting":  {},
 	"admission": {},
