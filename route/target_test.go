@@ -91,6 +91,8 @@ func TestTemplate(t *testing.T) {
 		{`^(/.*)$`, "$1", "//evil.test/x", "", "/evil.test/x"},
 		{`^/(.*)$`, "$1", "/@evil.test:80/", "", "/@evil.test:80/"},
 		{`^/(.*)$`, "/$1", "/http://evil.test/", "", "/http://evil.test/"},
+		// CVE-2021-40438: a path that reads like a unix socket.
+		{`^/(.*)$`, "$1", "/unix:/run/docker.sock|http://x/", "", "/unix:/run/docker.sock|http://x/"},
 	} {
 		if got, ok := expand(t, expression(c.expression), c.to, c.path, c.query); !ok || got != c.want {
 			t.Errorf("%s to %q: %s%s becomes %q %v, want %q", c.expression, c.to, c.path, c.query, got, ok, c.want)
