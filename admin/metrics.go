@@ -73,7 +73,7 @@ var (
 	descSplices     = desc("splices_total", "Times that a direction went over to splicing.")
 	descBlind       = desc("blind_total", "Directions that were spliced without their frame boundaries being known.")
 	descViolations  = desc("frame_violations_total", "Directions whose frames broke RFC 6455; they pass unchanged.")
-	descSyncRefused = desc("sync_refused_total", "Times that a tunnel stayed in its loop for want of descriptors for goroutines.")
+	descSyncRefused = desc("sync_refused_total", "Times that a tunnel stayed in its loop: no descriptors for goroutines.")
 	descTicks       = desc("loop_ticks_total", "Times round an event loop.", "loop")
 	descStale       = desc("stale_events_total", "Kernel events for sockets that were already closed.")
 	descDry         = desc("dry_receives_total", "Receives by io_uring that found no buffer and were started again.")
@@ -88,7 +88,8 @@ var (
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descRelayed, descDials, descBytes,
-		descSplices, descBlind, descViolations, descSyncRefused, descTicks, descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
+		descSplices, descBlind, descViolations, descSyncRefused, descTicks,
+		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 	} {
 		out <- d
 	}

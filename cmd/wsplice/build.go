@@ -146,7 +146,8 @@ func figures(s proxy.Stats) admin.Figures {
 	f := admin.Figures{
 		TunnelsOpen: s.Open, TunnelsOpened: s.Opened, Connections: s.Accepted, AcceptErrors: s.AcceptErrors,
 		Refusals: s.Refusals, RelayedRefusals: s.RelayedRefusals, DialFailures: s.DialFailures,
-		Splices: s.Splices, Blind: s.Blind, Violations: s.Violations, SyncRefused: s.SyncRefused, Pipes: s.Pipes, PipesRefused: s.PipeRefused,
+		Splices: s.Splices, Blind: s.Blind, Violations: s.Violations, SyncRefused: s.SyncRefused,
+		Pipes: s.Pipes, PipesRefused: s.PipeRefused,
 		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,
 	}
 	for _, b := range s.Bytes {
