@@ -46,12 +46,13 @@ type Tunnel struct {
 	announced bool     // peer is from the PROXY header, not the socket's
 
 	websocket bool // the backend's 101 says that WebSocket frames follow
+	syncing   bool // on the way to synchronous service, once nothing is in flight
 
 	// How it ended; the first cause counts.
 	endedBy     side
 	cause       cause
-	closedFirst atomic.Uint32 // the side whose Close frame came first
 	sentClose   uint16        // code of a Close frame of ours
+	closedFirst atomic.Uint32 // the side whose Close frame came first
 
 	// Who. The lease on server is held from picking until release.
 	client  loop.Socket
@@ -65,7 +66,6 @@ type Tunnel struct {
 
 	// Relay. up moves client to backend, down moves backend to client.
 	up, down flow
-	syncing  bool     // on the way to synchronous service, once nothing is in flight
 	service  *service // in synchronous service, or nil
 	pings    *pings   // nil unless the route has a ping_interval and frames are followed
 
