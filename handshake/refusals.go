@@ -82,6 +82,10 @@ var (
 		Status: 431, Reason: "too_many_fields",
 		Detail: "The request has more header fields than this server accepts.",
 	}
+	RefusalBodyTimeout = &Refusal{
+		Status: 408, Reason: "body_timeout",
+		Detail: "The request body stopped coming; try again.",
+	}
 	RefusalHeadTimeout = &Refusal{
 		Status: 408, Reason: "head_timeout",
 		Detail: "The request head did not arrive completely in time; try again.",

@@ -39,6 +39,7 @@ type Timeouts struct {
 	Head    time.Duration // accepted → complete request head
 	Dial    time.Duration // one backend address
 	Upgrade time.Duration // head sent → backend's answer
+	Stall   time.Duration // of an ordinary request or answer; see gateway.Config
 }
 
 // TCP holds the socket options of both sides; see internal/sys.
@@ -58,8 +59,18 @@ type Listener struct {
 	GID  int         // unix: group, or -1
 }
 
+// A Mode says what a route does with requests.
+type Mode uint8
+
+const (
+	ModeTunnel Mode = iota // opens tunnels, and serves nothing else
+	ModeHTTP               // serves ordinary requests too
+	ModeDeny               // refuses
+)
+
 // A Route sends requests to an upstream. The first that matches is taken.
 type Route struct {
+	Mode  Mode
 	Path  string   // prefix, with Apache's segment rule
 	Hosts []string // lower case, "*.example.com" for sub-domains; none = any
 

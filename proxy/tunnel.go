@@ -19,11 +19,12 @@ import (
 //
 //	state      may go to                                true while in it
 //	free       reading                                  no descriptor, nothing in flight
-//	reading    dialing answering closing                the request head is not complete
+//	reading    dialing answering away closing           the request head is not complete
 //	dialing    upgrading answering closing              a backend is connecting, or between two
 //	upgrading  relaying replying answering closing      the head was sent; no answer yet
 //	answering  lingering closing                        an answer of our own is being sent
 //	replying   reading lingering closing                the backend's refusal is being relayed
+//	away       reading lingering closing                goroutines serve an ordinary request
 //	relaying   draining lingering closing               both directions may move bytes
 //	draining   lingering closing                        one direction ended; the other goes on
 //	lingering  closing                                  shut down for writing; what comes is dropped
@@ -36,7 +37,7 @@ type Tunnel struct {
 	id       uint64 // of this use of the slot, for the log
 	state    tunnelState
 	admitted bool // counts towards limits.tunnels
-	served   bool // had a request relayed and refused before this one
+	served   bool // had a request answered by a backend before this one
 	guarded  bool // the kernel watches whether the backend is still there
 
 	// How it ended; the first cause counts.
@@ -96,6 +97,7 @@ const (
 	stateUpgrading
 	stateAnswering
 	stateReplying
+	stateAway
 	stateRelaying
 	stateDraining
 	stateLingering
@@ -104,7 +106,7 @@ const (
 )
 
 var stateNames = [stateCount]string{
-	"free", "reading", "dialing", "upgrading", "answering", "replying",
+	"free", "reading", "dialing", "upgrading", "answering", "replying", "away",
 	"relaying", "draining", "lingering", "closing",
 }
 
@@ -124,11 +126,12 @@ func (set stateSet) has(s tunnelState) bool { return set&(1<<s) != 0 }
 // legalMoves is the table above.
 var legalMoves = [stateCount]stateSet{
 	stateFree:      states(stateReading),
-	stateReading:   states(stateDialing, stateAnswering, stateClosing),
+	stateReading:   states(stateDialing, stateAnswering, stateAway, stateClosing),
 	stateDialing:   states(stateUpgrading, stateAnswering, stateClosing),
 	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
+	stateAway:      states(stateReading, stateLingering, stateClosing),
 	stateRelaying:  states(stateDraining, stateLingering, stateClosing),
 	stateDraining:  states(stateLingering, stateClosing),
 	stateLingering: states(stateClosing),
@@ -163,6 +166,8 @@ func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		t.onAnswering(op, kind)
 	case stateReplying:
 		t.onReplying(s, op, kind)
+	case stateAway:
+		t.onLeaving(op)
 	case stateRelaying, stateDraining:
 		t.onRelaying(s, op, kind)
 	case stateLingering:

@@ -174,18 +174,25 @@ func (t *Tunnel) finishReply() {
 }
 
 func (t *Tunnel) nextRequest() {
-	w := t.worker
 	if !t.x.complete || !t.x.keepAlive {
 		t.linger(&t.client)
 		return
 	}
+	t.readRequest(nil)
+}
+
+// readRequest begins to read the client's next request, which begins with left.
+func (t *Tunnel) readRequest(left []byte) {
+	w := t.worker
 	w.giveExchange(t.x)
 	t.x = nil
 	t.up, t.down = flow{}, flow{}
 	t.route, t.served = nil, true
 	t.setState(stateReading)
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Head)
-	w.loop.Recv(&t.client)
+	if len(left) == 0 || t.collect(left) {
+		w.loop.Recv(&t.client)
+	}
 }
 
 // linger shuts s down for writing and drops what it still sends, for a bounded

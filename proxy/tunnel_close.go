@@ -150,6 +150,10 @@ func (t *Tunnel) inQueues() uint32 {
 // end closes the tunnel for a reason of ours.
 func (t *Tunnel) end(by side, why cause) {
 	t.blame(by, why)
+	if t.state == stateAway {
+		t.recall()
+		return
+	}
 	if !t.relays() {
 		t.close()
 		return

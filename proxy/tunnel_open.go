@@ -24,26 +24,33 @@ func (t *Tunnel) onRequest(op *loop.Op) {
 		t.close() // gone before it asked for anything
 		return
 	}
+	t.collect(op.Buf())
+}
+
+// collect adds b to the request head, and judges that once it is complete. It
+// reports whether more is to come.
+func (t *Tunnel) collect(b []byte) (more bool) {
 	if t.x == nil {
 		t.x = t.worker.takeExchange()
 	}
 	x, limit := t.x, t.worker.server.config.Limits.Head
-	x.request = append(x.request, op.Buf()...)
+	x.request = append(x.request, b...)
 	n, refusal := x.requestScan.Scan(x.request)
 	switch {
 	case refusal != nil:
 	case n > limit || n == 0 && len(x.request) > limit:
 		refusal = handshake.RefusalHeadTooLarge
 	case n == 0:
-		return
+		return true
 	}
 	t.worker.loop.Pause(&t.client)
 	if refusal != nil {
 		t.refuse(refusal)
-		return
+		return false
 	}
 	x.head = n
 	t.judge()
+	return false
 }
 
 func (t *Tunnel) headTimeout() {
@@ -71,6 +78,10 @@ func (t *Tunnel) judge() {
 	route := w.server.matchRoute(request.Host(), request.Path())
 	if route == nil {
 		t.refuse(handshake.RefusalNotFound)
+		return
+	}
+	if route.Mode == ModeHTTP && request.Upgrade() != handshake.WebSocket {
+		t.serveHTTP(route)
 		return
 	}
 	if refusal := request.CheckWebSocket(route.Lenient); refusal != nil {
@@ -183,21 +194,28 @@ func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 			return refusal
 		}
 	}
-	forward := handshake.Forward{Proto: "http"}
-	w.target = t.route.appendTarget(w.target[:0], request.Path(), request.Query())
-	forward.Target = w.target
+	forward := t.forwardBy(t.route)
 	if !t.route.PreserveHost {
 		forward.Host = t.server.Host()
-	}
-	if t.peer.IsValid() {
-		w.address = t.peer.Addr().AppendTo(w.address[:0])
-		forward.ClientAddr = w.address
 	}
 	x.out = request.AppendForward(x.out[:0], &forward)
 	if t.route.Lenient {
 		return nil
 	}
 	return w.verifier.Verify(x.out)
+}
+
+// forwardBy says what the worker's request becomes on its way by route, in scratch
+// memory of the worker. Its Host is the client's.
+func (t *Tunnel) forwardBy(route *Route) handshake.Forward {
+	w := t.worker
+	w.target = route.appendTarget(w.target[:0], w.request.Path(), w.request.Query())
+	forward := handshake.Forward{Proto: "http", Target: w.target}
+	if t.peer.IsValid() {
+		w.address = t.peer.Addr().AppendTo(w.address[:0])
+		forward.ClientAddr = w.address
+	}
+	return forward
 }
 
 // onDialing takes the result of a connect, or the client's hang-up.
