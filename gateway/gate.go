@@ -36,6 +36,7 @@ type gate struct {
 	head     []byte     // still to pass
 	behind   []byte     // received and not passed
 	body     handshake.Body
+	begun    atomic.Bool // some of the body has passed
 	complete atomic.Bool
 
 	// The server's wishes and the end.
@@ -130,6 +131,7 @@ func (g *gate) readBody(p []byte) (int, error) {
 // scan counts b, of which n bytes belong to the body.
 func (g *gate) scan(b []byte) (n int, err error) {
 	n, done, err := g.body.Scan(b)
+	g.begun.Store(true)
 	if done {
 		g.complete.Store(true)
 	}
@@ -281,21 +283,22 @@ func (g *gate) LocalAddr() net.Addr { return anyAddr{} }
 // RemoteAddr names nobody: the head says who the client is.
 func (g *gate) RemoteAddr() net.Addr { return anyAddr{} }
 
-// Close ends the visit and reports it.
+// Close ends the use of the connection. After a failed write net/http calls it
+// while the handler still runs; report waits for both.
 func (g *gate) Close() error {
 	g.mu.Lock()
-	again := g.closed
 	g.closed = true
 	g.changed.Broadcast()
 	cancel := g.cancel
 	g.mu.Unlock()
-	if again {
-		return nil
-	}
-	_ = g.conn.Close() // which ends a Read and waits for it
 	if cancel != nil {
 		cancel()
 	}
+	return g.conn.Close() // which ends a Read and waits for it
+}
+
+// report says how the visit ended, once net/http is done with the closed gate.
+func (g *gate) report() {
 	g.reading.Lock()
 	behind := g.behind
 	g.reading.Unlock()
@@ -307,5 +310,4 @@ func (g *gate) Close() error {
 		result.Leftover = behind
 	}
 	g.job.Done(result)
-	return nil
 }

@@ -107,8 +107,11 @@ func New(c Config) *Gateway {
 		Handler: http.HandlerFunc(w.serveHTTP), ErrorLog: errorLog, DisableGeneralOptionsHandler: true, Protocols: &http1,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return c.(*gate).context(ctx) },
 		ConnState: func(c net.Conn, state http.ConnState) {
-			if state == http.StateIdle {
+			switch state {
+			case http.StateIdle:
 				c.(*gate).setIdle()
+			case http.StateClosed:
+				c.(*gate).report()
 			}
 		},
 	}
@@ -163,11 +166,12 @@ func newHandOver() handOver {
 }
 
 // give hands c to the server, unless that has ended.
-func (h *handOver) give(c net.Conn) {
+func (h *handOver) give(g *gate) {
 	select {
-	case h.conns <- c:
+	case h.conns <- g:
 	case <-h.closed:
-		c.Close()
+		_ = g.Close() // a socket has nothing to flush
+		g.report()
 	}
 }
 

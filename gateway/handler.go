@@ -18,7 +18,7 @@ import (
 // serveHTTP serves the request of a gate.
 func (w *Gateway) serveHTTP(rw http.ResponseWriter, r *http.Request) {
 	g := gateOf(r.Context())
-	a := &answer{ResponseWriter: rw, gate: g}
+	a := &answer{ResponseWriter: rw, gate: g, waits: r.ContentLength != 0 && r.Header.Get("Expect") != ""}
 	// Otherwise net/http would read, and lose, what the backend is still to get of
 	// the body when it begins to answer before the body's end.
 	_ = http.NewResponseController(rw).EnableFullDuplex() // HTTP/1 always can
@@ -35,6 +35,7 @@ type answer struct {
 	gate    *gate
 	status  int
 	refusal *handshake.Refusal
+	waits   bool // the client sends the body only when told to continue
 }
 
 // Unwrap is for http.ResponseController.
@@ -48,6 +49,9 @@ func (a *answer) WriteHeader(status int) {
 	if status >= 200 && a.status == 0 {
 		a.status = status
 		header := a.Header()
+		if a.waits && !a.gate.begun.Load() {
+			header.Set("Connection", "close") // nobody knows whether the body comes now
+		}
 		for _, name := range invented {
 			if _, present := header[name]; !present {
 				header[name] = nil

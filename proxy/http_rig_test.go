@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"wsplice/internal/testutil"
+)
+
+// An httpRig is a rig whose route / serves ordinary HTTP at a net/http server,
+// while /ws/ is for tunnels only.
+type httpRig struct {
+	*rig
+	web *httptest.Server
+}
+
+func newHTTPRig(t *testing.T, handler http.HandlerFunc, change func(c *Config)) *httpRig {
+	t.Helper()
+	web := httptest.NewServer(handler)
+	t.Cleanup(web.Close)
+	r := newRig(t, func(c *Config) {
+		c.Routes[0].Path, c.Routes[0].Base = "/ws/", "/"
+		c.Routes = append(c.Routes, Route{
+			Mode: ModeHTTP, Path: "/", Base: "/",
+			Upstream: (&rig{t: t}).upstream(web.Listener.Addr().String()),
+		})
+		if change != nil {
+			change(c)
+		}
+	})
+	return &httpRig{r, web}
+}
+
+// A rawClient reads answers from a connection of the test's own.
+type rawClient struct {
+	*net.TCPConn
+	t      testing.TB
+	reader *bufio.Reader
+}
+
+func (r *rig) raw() *rawClient {
+	conn := r.dial()
+	return &rawClient{conn, r.t, bufio.NewReader(conn)}
+}
+
+func (c *rawClient) send(text string) {
+	c.t.Helper()
+	write(c.t, c.TCPConn, text)
+}
+
+// head reads the head of an answer to a request of method.
+func (c *rawClient) head(method string) *http.Response {
+	c.t.Helper()
+	answer, err := http.ReadResponse(c.reader, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatalf("no answer: %v", err)
+	}
+	return answer
+}
+
+// answer reads an answer and expects its status and body.
+func (c *rawClient) answer(status int, body string) *http.Response {
+	c.t.Helper()
+	answer := c.head("GET")
+	got, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != status || string(got) != body {
+		c.t.Fatalf("answer %d %.200q, %v; want %d %.200q", answer.StatusCode, got, err, status, body)
+	}
+	return answer
+}
+
+// ends expects the end of the connection, with nothing before.
+func (c *rawClient) ends() {
+	c.t.Helper()
+	if rest, err := io.ReadAll(c.reader); err != nil || len(rest) > 0 {
+		c.t.Fatalf("got %.200q, %v; want the end", rest, err)
+	}
+}
+
+// get is a request for a path.
+func get(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n" }
+
+// echoPath answers with the method and the target.
+func echoPath(w http.ResponseWriter, r *http.Request) {
+	io.WriteString(w, r.Method+" "+r.RequestURI)
+}
+
+// counted waits until the proxy has counted so many requests of a class.
+func (r *rig) counted(class string, want uint64) {
+	r.t.Helper()
+	testutil.Eventually(r.t, patience, class+" counted", func() bool { return r.server.Stats().HTTP[class] == want })
+}
+
+// lines makes a head of lines.
+func lines(list ...string) string { return strings.Join(list, "\r\n") + "\r\n\r\n" }
