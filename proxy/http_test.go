@@ -76,7 +76,7 @@ func TestUpgradeBehindARequest(t *testing.T) {
 
 // An upgrade on the route that serves HTTP is a tunnel too.
 func TestUpgradeOnAnHTTPRoute(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Routes[0].Mode = ModeHTTP })
+	r := newRig(t, modeHTTP)
 	client, backend := r.tunnel()
 	write(t, client, "ping")
 	expect(t, backend, "ping")
@@ -197,7 +197,7 @@ func TestBackendFaults(t *testing.T) {
 		{"head too large", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", "502"},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.Routes[0].Mode = ModeHTTP })
+			r := newRig(t, modeHTTP)
 			client := r.dial()
 			write(t, client, get("/"))
 			backend, _ := r.accept()
