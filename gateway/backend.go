@@ -143,7 +143,7 @@ func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 			return nil, &refusedError{refusal: handshake.RefusalShortage}
 		}
 	}
-	err := error(pool.ErrNoAddress)
+	err := pool.ErrNoAddress
 	addresses := to.server.Addresses()
 	for i := range addresses {
 		if to.attempts.Add(1) > dialAttemptsMax {

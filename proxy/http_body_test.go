@@ -42,7 +42,7 @@ func TestExpectContinue(t *testing.T) {
 	r := newHTTPRig(t, func(w http.ResponseWriter, q *http.Request) {
 		if <-want {
 			echoed, _ := io.ReadAll(q.Body)
-			w.Write(echoed)
+			_, _ = w.Write(echoed)
 			return
 		}
 		w.WriteHeader(http.StatusUnauthorized)
@@ -82,12 +82,12 @@ func TestEventsArriveOneByOne(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.WriteHeader(200)
 		for {
-			http.NewResponseController(w).Flush()
+			flush(w)
 			event, ok := <-next
 			if !ok {
 				return
 			}
-			io.WriteString(w, event)
+			_, _ = io.WriteString(w, event)
 		}
 	}, nil)
 	c := r.raw()
@@ -115,12 +115,12 @@ func TestEventsArriveOneByOne(t *testing.T) {
 // the backend answers with what it reads before it has read all.
 func TestLargeBodiesBothWays(t *testing.T) {
 	r := newHTTPRig(t, func(w http.ResponseWriter, q *http.Request) {
-		http.NewResponseController(w).EnableFullDuplex()
+		fullDuplex(w)
 		buffer := make([]byte, 32<<10)
 		for {
 			n, err := q.Body.Read(buffer)
-			w.Write(buffer[:n])
-			http.NewResponseController(w).Flush()
+			_, _ = w.Write(buffer[:n])
+			flush(w)
 			if err != nil {
 				return
 			}
@@ -152,16 +152,16 @@ func sendBody(c *rawClient, body []byte, chunked bool) error {
 	w := bufio.NewWriterSize(c, 64<<10)
 	if !chunked {
 		fmt.Fprintf(w, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(body))
-		w.Write(body)
+		_, _ = w.Write(body)
 		return w.Flush()
 	}
-	io.WriteString(w, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+	_, _ = io.WriteString(w, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for size := 1; len(body) > 0; size = size*3%100000 + 1 {
 		n := min(size, len(body))
 		fmt.Fprintf(w, "%x\r\n%s\r\n", n, body[:n])
 		body = body[n:]
 	}
-	io.WriteString(w, "0\r\n\r\n")
+	_, _ = io.WriteString(w, "0\r\n\r\n")
 	return w.Flush()
 }
 
@@ -169,7 +169,7 @@ func sendBody(c *rawClient, body []byte, chunked bool) error {
 func TestRequestByteByByte(t *testing.T) {
 	r := newHTTPRig(t, func(w http.ResponseWriter, q *http.Request) {
 		echoed, _ := io.ReadAll(q.Body)
-		w.Write(echoed)
+		_, _ = w.Write(echoed)
 	}, nil)
 	c := r.raw()
 	if err := c.SetNoDelay(true); err != nil {
@@ -189,7 +189,7 @@ func shortStall(c *Config) { c.Timeouts.Stall = 100 * time.Millisecond }
 
 // A body that stops coming ends the request, and what is answered then says so.
 func TestBodyStopsComing(t *testing.T) {
-	r := newHTTPRig(t, func(_ http.ResponseWriter, q *http.Request) { io.Copy(io.Discard, q.Body) }, shortStall)
+	r := newHTTPRig(t, func(_ http.ResponseWriter, q *http.Request) { _ = drop(q.Body) }, shortStall)
 	for _, framing := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
 		client := r.dial()
 		write(t, client, "POST / HTTP/1.1\r\nHost: h\r\n"+framing+"\r\n\r\n5\r\n")
@@ -201,7 +201,7 @@ func TestBodyStopsComing(t *testing.T) {
 }
 
 func TestBodyIsMalformed(t *testing.T) {
-	r := newHTTPRig(t, func(_ http.ResponseWriter, q *http.Request) { io.Copy(io.Discard, q.Body) }, nil)
+	r := newHTTPRig(t, func(_ http.ResponseWriter, q *http.Request) { _ = drop(q.Body) }, nil)
 	for _, body := range []string{"x\r\n", "3\nabc\r\n", "3\r\nabcd\r\n", "0\r\n bad: 1\r\n\r\n"} {
 		client := r.dial()
 		write(t, client, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"+body+get("/never"))
@@ -231,7 +231,7 @@ func TestClientDoesNotRead(t *testing.T) {
 // One that takes it slowly gets all of it.
 func TestClientReadsSlowly(t *testing.T) {
 	body := []byte(hex.EncodeToString(make([]byte, 4<<20)))
-	r := newHTTPRig(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(body) }, func(c *Config) {
+	r := newHTTPRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }, func(c *Config) {
 		c.Timeouts.Stall = time.Second
 	})
 	c := r.raw()
@@ -262,7 +262,7 @@ func TestClientReadsSlowly(t *testing.T) {
 // once, and the connection ends.
 func TestEarlyAnswer(t *testing.T) {
 	r := newHTTPRig(t, func(w http.ResponseWriter, _ *http.Request) {
-		http.NewResponseController(w).EnableFullDuplex()
+		fullDuplex(w)
 		w.Header().Set("Connection", "close")
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	}, nil)

@@ -26,7 +26,7 @@ func TestClientLeaves(t *testing.T) {
 	}{
 		"before the answer":  {get("/"), func(http.ResponseWriter) {}},
 		"behind its request": {get("/") + get("/next"), func(http.ResponseWriter) {}},
-		"in the answer":      {get("/"), func(w http.ResponseWriter) { http.NewResponseController(w).Flush() }},
+		"in the answer":      {get("/"), func(w http.ResponseWriter) { flush(w) }},
 		"in the body": {
 			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n123",
 			func(http.ResponseWriter) {},
@@ -40,7 +40,7 @@ func TestClientLeaves(t *testing.T) {
 					defer close(out)
 					m.begin(w)
 					in <- struct{}{}
-					if _, err := io.Copy(io.Discard, q.Body); err == nil {
+					if drop(q.Body) == nil {
 						<-q.Context().Done()
 					}
 				}, nil)
@@ -114,7 +114,10 @@ func TestFloodBehindARequest(t *testing.T) {
 		sent <- err
 	}()
 	select {
-	case <-sent: // the sockets hold it
+	case err := <-sent: // the sockets hold it
+		if err != nil {
+			t.Fatal(err)
+		}
 	case <-time.After(100 * time.Millisecond): // they do not
 	}
 	close(wait)
@@ -131,7 +134,7 @@ func TestStopWaitsForRequests(t *testing.T) {
 	r := newHTTPRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		in <- struct{}{}
 		<-out
-		io.WriteString(w, "done")
+		_, _ = io.WriteString(w, "done")
 	}, nil)
 	c := r.raw()
 	c.send(get("/"))
@@ -162,11 +165,11 @@ func TestStopCutsRequests(t *testing.T) {
 			in, out := make(chan struct{}), make(chan struct{})
 			r := newHTTPRig(t, func(w http.ResponseWriter, q *http.Request) {
 				defer close(out)
-				http.NewResponseController(w).EnableFullDuplex()
-				io.WriteString(w, "part")
-				http.NewResponseController(w).Flush()
+				fullDuplex(w)
+				_, _ = io.WriteString(w, "part")
+				flush(w)
 				in <- struct{}{}
-				if _, err := io.Copy(io.Discard, q.Body); err == nil {
+				if drop(q.Body) == nil {
 					<-q.Context().Done()
 				}
 			}, nil)
@@ -212,15 +215,17 @@ func TestHostileSecondRequest(t *testing.T) {
 		"T15: HTTP/1.0":           {upgrade("HTTP/1.1", "HTTP/1.0"), "400"},
 		"T16: without Connection": {upgrade("Connection: Upgrade\r\n", ""), "400"},
 		"T19: plain GET":          {get("/ws/x"), "426"},
-		"T20: length and chunked": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
-		"bare LF":                 {"GET / HTTP/1.1\nHost: h\n\n", "400"},
-		"NUL":                     {"GET / HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", "400"},
-		"folded line":             {"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", "400"},
-		"space before the colon":  {"GET / HTTP/1.1\r\nHost : h\r\n\r\n", "400"},
-		"two Hosts":               {"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", "400"},
-		"fragment":                {"GET /#x HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
-		"large head":              {"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 17<<10) + "\r\n\r\n", "431"},
-		"HTTP/2":                  {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505"},
+		"T20: length and chunked": {
+			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400",
+		},
+		"bare LF":                {"GET / HTTP/1.1\nHost: h\n\n", "400"},
+		"NUL":                    {"GET / HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", "400"},
+		"folded line":            {"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", "400"},
+		"space before the colon": {"GET / HTTP/1.1\r\nHost : h\r\n\r\n", "400"},
+		"two Hosts":              {"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", "400"},
+		"fragment":               {"GET /#x HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
+		"large head":             {"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 17<<10) + "\r\n\r\n", "431"},
+		"HTTP/2":                 {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func get(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: h\r\n\
 
 // echoPath answers with the method and the target.
 func echoPath(w http.ResponseWriter, r *http.Request) {
-	io.WriteString(w, r.Method+" "+r.RequestURI)
+	_, _ = io.WriteString(w, r.Method+" "+r.RequestURI)
 }
 
 // counted waits until the proxy has counted so many requests of a class.
@@ -98,3 +98,15 @@ func (r *rig) counted(class string, want uint64) {
 
 // lines makes a head of lines.
 func lines(list ...string) string { return strings.Join(list, "\r\n") + "\r\n\r\n" }
+
+// What the handlers of the tests do; a failure shows at the client.
+
+func fullDuplex(w http.ResponseWriter) { _ = http.NewResponseController(w).EnableFullDuplex() }
+
+func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
+
+// drop reads a body to its end.
+func drop(body io.Reader) error {
+	_, err := io.Copy(io.Discard, body)
+	return err
+}
