@@ -83,6 +83,9 @@ const (
 	// journalFlushMax bounds the wait for a blocked log at the end.
 	journalFlushMax = time.Second
 
+	// gatewayEndMax bounds the wait for goroutines that have nothing left to do.
+	gatewayEndMax = time.Second
+
 	// statsTimeout bounds how long a reader waits for a busy loop's counters.
 	statsTimeout = 2 * time.Second
 )

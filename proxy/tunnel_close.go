@@ -75,6 +75,10 @@ func (t *Tunnel) end(by side, why cause) {
 	}
 	t.cancelSync()
 	t.blame(by, why)
+	if t.state == stateAway {
+		t.recall()
+		return
+	}
 	if !t.relays() {
 		t.close()
 		return
