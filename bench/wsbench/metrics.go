@@ -41,7 +41,7 @@ func (l *lane) countFrames(ctx context.Context) error {
 	if l.admin == "" {
 		return nil
 	}
-	now, err := readCounts(ctx, l.admin)
+	now, err := readCounts(ctx, l.admin, countTimeout)
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.peer.name, err)
 	}
@@ -70,9 +70,8 @@ func (c frameCounts) judge(s *scenario) error {
 
 // readCounts waits until no tunnel is open, because violations are counted at
 // the end of theirs, and returns the counts since the proxy's start.
-func readCounts(ctx context.Context, address string) (frameCounts, error) {
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
-	defer cancel()
+func readCounts(ctx context.Context, address string, patience time.Duration) (frameCounts, error) {
+	deadline := time.Now().Add(patience)
 	poll := time.NewTicker(pollPeriod)
 	defer poll.Stop()
 	for {
@@ -92,19 +91,24 @@ func readCounts(ctx context.Context, address string) (frameCounts, error) {
 			}
 			*to = int(value)
 		}
-		if open == 0 {
+		switch {
+		case open == 0:
 			return c, nil
+		case time.Now().After(deadline):
+			return c, fmt.Errorf("%w: %d tunnels are still open after %v, so theirs are not counted", errFrames, open, patience)
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return c, fmt.Errorf("%w: %d tunnels are still open, so theirs are not counted: %w", errFrames, open, ctx.Err())
+			return c, ctx.Err()
 		}
 	}
 }
 
 // readMetrics returns the metrics without labels, by name.
 func readMetrics(ctx context.Context, address string) (map[string]float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
 	if err != nil {
 		return nil, err

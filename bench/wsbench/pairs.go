@@ -18,7 +18,7 @@ const (
 	pairsMax = 1000
 
 	// bulkPairsMax bounds them in bulk, which has no limit to hold.
-	bulkPairsMax = 9
+	bulkPairsMax = 8
 )
 
 // pairScenarios are what following frames is measured in: wsplice beside
