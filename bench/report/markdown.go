@@ -87,8 +87,8 @@ func (r *Results) writeIntro(b *strings.Builder, tried bool) {
 
 This page is written by ` + "`go run ./bench/wsbench report`" + ` from raw samples; no figure on it was typed in.
 ` + "`make bench-peers`" + ` installs the other proxies, ` + "`make bench`" + ` repeats every judged row in under five minutes,
-` + "`make bench-full`" + ` everything, and ` + "`make bench-frames`" + ` what following frames costs. Run it on your own machine: the
-ratios carry over better than the absolute figures.
+` + "`make bench-full`" + ` everything, and ` + "`make bench-frames`" + ` what following frames costs. Run it on your own
+machine: the ratios carry over better than the absolute figures.
 `)
 	if tried {
 		fmt.Fprintf(b, "What was tried, and what it brought: [%s](%s).\n", performancePage, performancePage)

@@ -92,11 +92,12 @@ func (r *Results) Pairings() []Pairing {
 const following = `
 ## Following frames
 
-wsplice looks for the boundaries of frames unless it is told not to (` + "`frames: off`" + `). Measured in pairs, one run with and one
-without right after one another in turning order: the proxy's CPU with, over that without. The median is that of the pairs;
-the interval is the 95%% confidence interval of their geometric mean, by Student's t on the logarithms of the ratios. Where
-messages are small the whole interval has to be within %.2f. In bulk there is no limit: by default (*wsplice*) frames too
-small to be spliced one by one are followed for the first 16 MiB of a direction only, which then is *blind*.
+wsplice looks for the boundaries of frames unless it is told not to (*wsplice-frames-off*). Measured in pairs, one run with
+and one without right after one another in turning order: the proxy's CPU with, over that without. The median is that of the
+pairs; the interval is the 95%% confidence interval of their geometric mean, by Student's t on the logarithms of the
+ratios. Where messages are small the whole interval has to be within %.2f. In bulk there is no limit: by default
+(*wsplice*) frames too small to be spliced one by one are followed for the first 16 MiB of a direction only, which then is
+*blind*.
 
 `
 
@@ -109,7 +110,8 @@ func (r *Results) writePairings(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, following, framesLimit)
 	rows := [][]string{{
-		"scenario", "variant", "pairs", "proxy CPU", "without", "ratio", "95% interval", "limit", "outcome", "blind directions per run",
+		"scenario", "variant", "pairs", "proxy CPU", "without",
+		"median ratio", "95% interval of the mean", "limit", "outcome", "blind directions per run",
 	}}
 	for _, p := range pairings {
 		outcome := p.outcome()

@@ -17,7 +17,9 @@ func near(a, b float64) bool { return math.Abs(a-b) < 1e-4 }
 
 // TestStudent compares with the printed tables of the t distribution.
 func TestStudent(t *testing.T) {
-	for freedom, want := range map[int]float64{1: 12.7062, 2: 4.3027, 14: 2.1448, 30: 2.0423, 31: 2.0395, 40: 2.0211, 60: 2.0003, 120: 1.9799} {
+	for freedom, want := range map[int]float64{
+		1: 12.7062, 2: 4.3027, 14: 2.1448, 30: 2.0423, 31: 2.0395, 40: 2.0211, 60: 2.0003, 120: 1.9799,
+	} {
 		if got := student(freedom); !near(got, want) {
 			t.Errorf("%d: %v, want %v", freedom, got, want)
 		}
