@@ -28,6 +28,7 @@ var imports = map[string][]string{
 	"frame":     {},
 	"admin":     {},
 	"configs":   {},
+	"importer":  {},
 
 	// What measures the proxy shares no code with it but system calls.
 	"bench/...": {"bench/...", "internal/sys"},
