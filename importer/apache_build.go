@@ -125,7 +125,10 @@ func coversPath(outer, path string) bool {
 func (b *apacheBuilder) sections(sections []*apacheSection, drafts []*apacheDraft) []*apacheDraft {
 	var denied []*apacheDraft
 	for i, s := range sections {
-		first := slices.IndexFunc(drafts, func(d *apacheDraft) bool { return d.route != nil && concerns(s, d.route) })
+		first := slices.IndexFunc(drafts, func(d *apacheDraft) bool { return d.route != nil && s.own(d.route) })
+		if first < 0 {
+			first = slices.IndexFunc(drafts, func(d *apacheDraft) bool { return d.route != nil && concerns(s, d.route) })
+		}
 		narrow := slices.ContainsFunc(drafts, func(d *apacheDraft) bool {
 			return d.route != nil && concerns(s, d.route) && !(s.path != "" && coversPath(s.path, d.route.literal()))
 		})
@@ -163,6 +166,11 @@ func (b *apacheBuilder) sections(sections []*apacheSection, drafts []*apacheDraf
 func (s *apacheSection) changes() bool {
 	v := s.settings
 	return v.preserveHost != nil || v.idle != nil || v.timeout != nil || v.proxyTimeout != nil || len(v.set)+len(v.remove) > 0
+}
+
+// own reports whether the route is for just what the section is for.
+func (s *apacheSection) own(r *Route) bool {
+	return s.path != "" && s.path == r.Path || s.regex != "" && s.regex == r.Regex
 }
 
 // concerns reports whether a request can belong to the section and the route.

@@ -30,6 +30,9 @@ func (h *servedHost) routed() bool {
 
 // items returns the routes of the server, for its hosts.
 func (h *servedHost) items() []Item {
+	if len(h.drafts)+len(h.server.notes) == 0 {
+		return nil
+	}
 	items := []Item{{Heading: h.title, Notes: h.server.notes}}
 	for _, d := range h.drafts {
 		item := Item{Notes: d.notes, Route: d.route}

@@ -26,7 +26,7 @@ func portable(pattern string) string {
 	case part != "":
 		text += fmt.Sprintf(": %s", part)
 	}
-	return text + "; write it without, or as several routes"
+	return text
 }
 
 // quoteMeta escapes text for a regular expression, but no more than is needed.

@@ -90,8 +90,8 @@ func (c *apacheCollector) fallback(s apacheScope, d *directive, args []word) {
 	}
 	s.settings().fallback = &value
 	if !value {
-		s.note(d, "with Off, Apache opens the tunnel before the backend has agreed (CVE-2019-17567); "+
-			"wsplice always waits for a correct 101. That plain requests pass such a route over is carried over")
+		s.note(d, "with Off, Apache opens a tunnel before the backend has agreed (CVE-2019-17567); "+
+			"wsplice always waits for a correct 101; plain requests pass these routes by, as with Off")
 	}
 }
 

@@ -48,9 +48,10 @@ func (d *Document) settings(w *writer) {
 	}
 	w.blank()
 	if len(timeouts) > 0 {
-		w.comment(0, "upgrade: the longest Timeout, ProxyTimeout or timeout= of a route, 60s where none is given;")
-		w.comment(0, "dial: the longest connectiontimeout=.")
-		w.line(0, "timeouts: %s", mapping(timeouts))
+		w.line(0, "timeouts:")
+		for _, t := range timeouts {
+			w.line(2, "%-26s   # %s", t.key+": "+t.value, timeoutComments[t.key])
+		}
 	}
 	if len(tunnel) > 0 {
 		w.line(0, "tunnel: %s", mapping(tunnel))
@@ -58,6 +59,12 @@ func (d *Document) settings(w *writer) {
 	if len(d.Trusted) > 0 {
 		w.line(0, "trusted_networks: %s", list(d.Trusted))
 	}
+}
+
+// timeoutComments say what a timeout is made of: Apache has one for each route.
+var timeoutComments = map[string]string{
+	"dial":    "the longest connectiontimeout= of all routes",
+	"upgrade": "the longest Timeout, ProxyTimeout or timeout= of all routes; Apache's default is 60s",
 }
 
 func (t Tunnel) pairs() []pair {
@@ -93,7 +100,7 @@ func (d *Document) routes(w *writer) {
 	w.blank()
 	w.line(0, "routes:                        # first match wins, in this order")
 	for i, item := range d.Items {
-		if i > 0 && (item.Heading != "" || item.Route != nil) {
+		if i > 0 && (item.Heading != "" || item.Route != nil || d.Items[i-1].Route != nil) {
 			w.WriteByte('\n')
 		}
 		if item.Heading != "" {
