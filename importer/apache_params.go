@@ -49,7 +49,7 @@ var leftParams = map[string]string{
 	"failontimeout":     "only a failed connection counts against a server; see health:",
 	"forcerecovery":     "when all servers are left out, all are tried",
 	"timeout":           "a balancer has nothing to wait for: when no server is left, the answer is 503 at once",
-	"connectiontimeout": "on a balancer it has no effect; write it on a member",
+	"connectiontimeout": "httpd takes it on a member only",
 	"growth":            "servers are added in the file",
 	"nonce":             "there is no balancer-manager",
 }
