@@ -26,7 +26,7 @@ func HasApache() bool {
 // application use; log_config, version and watchdog are built in.
 var apacheLoads = []string{
 	"mpm_event", "authn_core", "authn_file", "auth_basic", "authz_core", "authz_host", "authz_user", "access_compat",
-	"alias", "dir", "env", "headers", "setenvif", "mime", "autoindex", "negotiation", "reqtimeout", "remoteip", "rewrite",
+	"alias", "dir", "env", "headers", "setenvif", "autoindex", "negotiation", "reqtimeout", "remoteip", "rewrite",
 	"slotmem_shm", "proxy", "proxy_http", "proxy_wstunnel", "proxy_balancer", "proxy_hcheck",
 	"lbmethod_byrequests", "lbmethod_bybusyness", "lbmethod_bytraffic",
 }
@@ -77,10 +77,21 @@ func Apache(t testing.TB, conf, address string) {
 			t.Fatalf("Apache ended: %s\n%s\n%s", said.String(), log, conf)
 		default:
 		}
-		c, err := DialErr(address)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
+		return answers(address)
 	})
+}
+
+// answers reports whether an HTTP server answers at address. A connection
+// alone proves nothing: Apache listens before it has read all it needs.
+func answers(address string) bool {
+	c, err := DialErr(address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Write([]byte("OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {
+		return false
+	}
+	_, err = c.AnswerErr()
+	return err == nil
 }
