@@ -59,7 +59,10 @@ var importedApache = map[string]importedConf{
 	"reference-async": {
 		map[string]string{"backend.example.com:9080": "b"},
 		[]importProbe{
-			{opens, "x.test", "/ws/a", "b /a"}, {gets, "x.test", "/ws/a", ""}, {opens, "x.test", "/slow/a", "b /slow/a"}, {opens, "x.test", "/c", ""},
+			{opens, "x.test", "/ws/a", "b /a"},
+			{gets, "x.test", "/ws/a", ""},
+			{opens, "x.test", "/slow/a", "b /slow/a"},
+			{opens, "x.test", "/c", ""},
 		},
 	},
 	"jupyterhub": {
@@ -73,12 +76,16 @@ var importedApache = map[string]importedConf{
 	"home-assistant": {
 		map[string]string{"127.0.0.1:8123": "home"},
 		[]importProbe{
-			{opens, "home.example.net", "/api/websocket", "home /api/websocket"}, {gets, "home.example.net", "/lovelace", "home /lovelace"},
+			{opens, "home.example.net", "/api/websocket", "home /api/websocket"},
+			{gets, "home.example.net", "/lovelace", "home /lovelace"},
 		},
 	},
 	"code-server": {
 		map[string]string{"localhost:8443": "code"},
-		[]importProbe{{opens, "code.example.com", "/stable-1?r=2", "code /stable-1?r=2"}, {gets, "code.example.com", "/login", "code /login"}},
+		[]importProbe{
+			{opens, "code.example.com", "/stable-1?r=2", "code /stable-1?r=2"},
+			{gets, "code.example.com", "/login", "code /login"},
+		},
 	},
 	"mattermost": {
 		map[string]string{"127.0.0.1:8065": "chat"},
@@ -132,7 +139,8 @@ var importedApache = map[string]importedConf{
 	"gotify": {
 		map[string]string{"ws://127.0.0.1:8090": "stream", "http://127.0.0.1:8090/ retry=0 timeout=5": "rest"},
 		[]importProbe{
-			{opens, "push.example.com", "/stream?token=1", "stream /stream?token=1"}, {gets, "push.example.com", "/message", "rest /message"},
+			{opens, "push.example.com", "/stream?token=1", "stream /stream?token=1"},
+			{gets, "push.example.com", "/message", "rest /message"},
 		},
 	},
 	"uptime-kuma": {
@@ -163,7 +171,10 @@ var importedApache = map[string]importedConf{
 	},
 	"rocket-chat": {
 		map[string]string{"localhost:3333": "rocket"},
-		[]importProbe{{opens, "talk.example.com", "/websocket", "rocket /websocket"}, {gets, "talk.example.com", "/home", "rocket /home"}},
+		[]importProbe{
+			{opens, "talk.example.com", "/websocket", "rocket /websocket"},
+			{gets, "talk.example.com", "/home", "rocket /home"},
+		},
 	},
 	"socket-io": {
 		map[string]string{"ws://localhost:3456": "ws", "http://localhost:3456": "rest"},

@@ -183,7 +183,8 @@ func readServerFrame(t *testing.T, c *rig.Client) string {
 // notInApache are lines that the Apache of this test cannot or shall not obey:
 // TLS, passwords and addresses that clients of a test do not have, and what
 // only the development version knows.
-var notInApache = regexp.MustCompile(`(?im)^[ \t]*(SSL\w+|Auth\w+|Require (valid-user|ip)|ProxyWebsocketAsync\w*|ProxyWebsocketIdleTimeout)\b.*$`)
+var notInApache = regexp.MustCompile(
+	`(?im)^[ \t]*(SSL\w+|Auth\w+|Require (valid-user|ip)|ProxyWebsocketAsync\w*|ProxyWebsocketIdleTimeout)\b.*$`)
 
 var (
 	listenLine = regexp.MustCompile(`(?m)^([ \t]*Listen )(\S*?)([0-9]+)$`)

@@ -84,7 +84,7 @@ var apacheOnce = map[string]string{
 	"proxyvia":                     "wsplice sends no Via",
 	"proxyerroroverride":           "the answers of backends are passed on unchanged",
 	"proxyaddheaders":              "wsplice always writes X-Forwarded-For, -Proto and -Host",
-	"proxypassreverse":             "answers pass wsplice unchanged: let the backend write public addresses, from X-Forwarded-* or with preserve_host: true",
+	"proxypassreverse":             "answers pass wsplice unchanged: have the backend write public addresses",
 	"proxypassreversecookiedomain": "answers pass wsplice unchanged: let the backend set cookies for the public name",
 	"proxypassreversecookiepath":   "answers pass wsplice unchanged: let the backend set cookies for the public path",
 	"sslproxyengine":               "nothing to switch on: the scheme of the target says it",

@@ -10,7 +10,7 @@ import (
 
 // balanced makes a route to a balancer.
 func (b *apacheBuilder) balanced(r *apacheDraft, m *apacheMapping, t apacheTarget, name string,
-	params []apacheParam, s apacheSettings, websocketOnly bool,
+	params []apacheParam, s apacheSettings, plain plainRequests,
 ) *apacheDraft {
 	balancer := b.config.balancers[name]
 	if balancer == nil || len(balancer.members) == 0 {
@@ -25,7 +25,7 @@ func (b *apacheBuilder) balanced(r *apacheDraft, m *apacheMapping, t apacheTarge
 	}
 	all := append(append([]apacheParam(nil), first.params...), params...)
 	target, _ := parseApacheTarget(first.url.text)
-	if !b.direct(r, m.at, target, all, s, websocketOnly) {
+	if !b.direct(r, m.at, target, all, s, plain) {
 		return r
 	}
 	if wrong := b.place(r.route, m, base+t.path); wrong != "" {
@@ -147,7 +147,7 @@ func (b *apacheBuilder) balance(u *Upstream, balancer *apacheBalancer, params []
 		cookie, param, both := strings.Cut(p.value, "|")
 		switch {
 		case !b.o.supports(FeatureSticky):
-			note(p.Pos, "stickysession=%s: this version of wsplice has no sticky_cookie yet; a client may reach another server next time", p.value)
+			note(p.Pos, "stickysession=%s: this version of wsplice has no sticky_cookie yet; a client may change servers", p.value)
 		case !token(cookie):
 			note(p.Pos, "stickysession=%s: it is not the name of a cookie", p.value)
 		default:

@@ -59,14 +59,15 @@ func (b *apacheBuilder) routesOf(server *apacheServer) []*apacheDraft {
 	drafts := b.rules(server, settings)
 	for _, s := range slices.Backward(sections) {
 		if s.proxy != nil {
-			drafts = append(drafts, b.mapping(s.proxy, settings(s.proxy.path, s.proxy.regex).over(s.settings), false))
+			drafts = append(drafts, b.mapping(s.proxy, settings(s.proxy.path, s.proxy.regex).over(s.settings), plainHere))
 		}
 	}
 	for i, m := range proxies {
-		websocketOnly := slices.ContainsFunc(proxies[i+1:], func(later *apacheMapping) bool {
-			return plainAfter(m, later)
-		})
-		drafts = append(drafts, b.mapping(m, settings(m.path, m.regex), websocketOnly))
+		plain := plainHere
+		if slices.ContainsFunc(proxies[i+1:], func(later *apacheMapping) bool { return plainAfter(m, later) }) {
+			plain = plainBelow
+		}
+		drafts = append(drafts, b.mapping(m, settings(m.path, m.regex), plain))
 	}
 	drafts = slices.DeleteFunc(drafts, func(d *apacheDraft) bool { return d == nil })
 	denied := b.sections(sections, drafts)
@@ -130,7 +131,7 @@ func (b *apacheBuilder) sections(sections []*apacheSection, drafts []*apacheDraf
 			first = slices.IndexFunc(drafts, func(d *apacheDraft) bool { return d.route != nil && concerns(s, d.route) })
 		}
 		narrow := slices.ContainsFunc(drafts, func(d *apacheDraft) bool {
-			return d.route != nil && concerns(s, d.route) && !(s.path != "" && coversPath(s.path, d.route.literal()))
+			return d.route != nil && concerns(s, d.route) && (s.path == "" || !coversPath(s.path, d.route.literal()))
 		})
 		notes := slices.Clone(s.notes)
 		if s.denied != nil && first >= 0 {
@@ -149,12 +150,9 @@ func (b *apacheBuilder) sections(sections []*apacheSection, drafts []*apacheDraf
 		}
 		if first < 0 {
 			notes = slices.DeleteFunc(notes, func(n Note) bool { return n.Warning })
-			if len(notes) == 0 {
-				continue
+			if len(notes) > 0 {
+				denied = append(denied, &apacheDraft{notes: notes})
 			}
-			drafts = append(drafts, &apacheDraft{})
-			first = len(drafts) - 1
-			denied = append(denied, &apacheDraft{notes: notes})
 			continue
 		}
 		drafts[first].notes = append(drafts[first].notes, notes...)

@@ -128,7 +128,6 @@ type apacheMapping struct {
 	where   Pos    // of the target
 	params  []apacheParam
 	keyword []string // nocanon, interpolate, noquery
-	notes   []Note
 }
 
 // An apacheParam is key=value.

@@ -87,8 +87,9 @@ func (b *apacheBuilder) assignHosts(p *apachePlan, kept []*keptListen) {
 			b.nameless(p, h)
 		}
 		if slices.Contains(defaults, h) && len(defaults) > 1 {
-			p.notes = append(p.notes, Note{Pos: h.pos(), Text: "this is the default host of its port only, but routes do not know the port: " +
-				"it answers to its own names; run a second wsplice for the other port if that is not enough"})
+			p.notes = append(p.notes, Note{Pos: h.pos(), Text: "this is the default host of its port only, " +
+				"but routes do not know the port: it answers to its own names; " +
+				"run a second wsplice for the other port if that is not enough"})
 		}
 	}
 	if fallback != nil {

@@ -48,8 +48,8 @@ func (c *apacheCollector) serverName(s apacheScope, d *directive, args []word) {
 	if s.section != nil || s.proxy {
 		return
 	}
-	if name, ok := c.host(s, d, name); ok {
-		s.server.name = name
+	if host, ok := c.host(s, d, name); ok {
+		s.server.name = host
 	}
 }
 

@@ -57,9 +57,18 @@ func (b *apacheBuilder) deny(d *directive, path, regex, why string) *apacheDraft
 	return r
 }
 
-// mapping makes a route of one ProxyPass. websocketOnly says that a later
-// ProxyPass takes the plain requests of the same path.
-func (b *apacheBuilder) mapping(m *apacheMapping, s apacheSettings, websocketOnly bool) *apacheDraft {
+// plainRequests says where the requests go that match a ws:// target and are no
+// upgrades.
+type plainRequests int
+
+const (
+	plainHere      plainRequests = iota // here, unless the fallback is off
+	plainBelow                          // to a later ProxyPass of the same path
+	plainElsewhere                      // past: the route's own conditions are for upgrades
+)
+
+// mapping makes a route of one ProxyPass.
+func (b *apacheBuilder) mapping(m *apacheMapping, s apacheSettings, plain plainRequests) *apacheDraft {
 	if m.target == "!" {
 		if wrong := portable(m.regex); wrong != "" {
 			return b.draft(m.at).refuse(m.at, wrong, "write a route with mode: deny for the paths that are meant")
@@ -74,9 +83,9 @@ func (b *apacheBuilder) mapping(m *apacheMapping, s apacheSettings, websocketOnl
 	}
 	params := b.params(m)
 	if name, ok := balancerName(m.target); ok {
-		return b.balanced(r, m, t, name, params, s, websocketOnly)
+		return b.balanced(r, m, t, name, params, s, plain)
 	}
-	if !b.direct(r, m.at, t, params, s, websocketOnly) {
+	if !b.direct(r, m.at, t, params, s, plain) {
 		return r
 	}
 	if strings.ContainsAny(t.path, "?#") {
@@ -103,7 +112,9 @@ func (b *apacheBuilder) mapping(m *apacheMapping, s apacheSettings, websocketOnl
 
 // direct decides mode and upgrade of a route to one backend. It reports
 // whether wsplice can speak to it.
-func (b *apacheBuilder) direct(r *apacheDraft, d *directive, t apacheTarget, params []apacheParam, s apacheSettings, websocketOnly bool) bool {
+func (b *apacheBuilder) direct(r *apacheDraft, d *directive, t apacheTarget, params []apacheParam,
+	s apacheSettings, plain plainRequests,
+) bool {
 	switch t.scheme {
 	case "ws", "http":
 	case "wss", "https":
@@ -115,26 +126,28 @@ func (b *apacheBuilder) direct(r *apacheDraft, d *directive, t apacheTarget, par
 		r.refuse(d, "wsplice does not speak "+t.scheme+" to backends", "have the backend speak HTTP or WebSocket")
 		return false
 	}
-	return b.mode(r, d, strings.HasPrefix(t.scheme, "ws"), params, s, websocketOnly)
+	return b.mode(r, d, strings.HasPrefix(t.scheme, "ws"), params, s, plain)
 }
 
 // mode decides whether plain requests go to the backend too, and what may be
 // upgraded to.
 //
-//	target   upgrade=     fallback On, nothing after     fallback Off, or http:// after
+//	target   upgrade=     plainHere and fallback On      otherwise
 //	ws://    none given   http, websocket                tunnel, websocket
 //	ws://    NONE         tunnel, upgrade: none          tunnel, upgrade: none
 //	ws://    ANY or list  http, that                     tunnel, that
 //	http://  none given   http, no upgrade               the same
 //	http://  ANY or list  http, that                     the same
-func (b *apacheBuilder) mode(r *apacheDraft, d *directive, ws bool, params []apacheParam, s apacheSettings, websocketOnly bool) bool {
+func (b *apacheBuilder) mode(r *apacheDraft, d *directive, ws bool, params []apacheParam,
+	s apacheSettings, plain plainRequests,
+) bool {
 	upgrade, given := lastParam(params, "upgrade")
 	r.route.Mode = "http"
 	switch {
 	case !ws && (!given || strings.EqualFold(upgrade.value, "none")):
 		r.route.Upgrade = []string{}
 		if given {
-			r.note(upgrade.Pos, "upgrade=%s: Apache refuses every upgrade of an http:// backend with it; remove it, or write upgrade: websocket",
+			r.note(upgrade.Pos, "upgrade=%s: with it, Apache upgrades no request for an http:// backend; write upgrade: websocket if it shall",
 				upgrade.value)
 		}
 		return true
@@ -150,7 +163,9 @@ func (b *apacheBuilder) mode(r *apacheDraft, d *directive, ws bool, params []apa
 		return true
 	}
 	switch {
-	case websocketOnly:
+	case plain == plainElsewhere:
+		r.route.Mode = "tunnel"
+	case plain == plainBelow:
 		r.route.Mode = "tunnel"
 		r.say("ws:// before http:// on the same path: upgrades go here, all else to the route below")
 	case !is(s.fallback, true):

@@ -49,7 +49,9 @@ func redirects(rule *apacheRule) string {
 
 // rule makes the routes of one RewriteRule with [P]: one for each alternative
 // of its conditions.
-func (b *apacheBuilder) rule(rule *apacheRule, before []*apacheDraft, settings func(path, regex string) apacheSettings) []*apacheDraft {
+func (b *apacheBuilder) rule(rule *apacheRule, before []*apacheDraft,
+	settings func(path, regex string) apacheSettings,
+) []*apacheDraft {
 	refuse := func(why string) []*apacheDraft {
 		return []*apacheDraft{b.draft(rule.at).refuse(rule.at, why, "write a route by hand")}
 	}
@@ -126,10 +128,9 @@ func (b *apacheBuilder) alternative(rule *apacheRule, c conjunction, found match
 // ruleDirect completes a rule's route to one backend.
 func (b *apacheBuilder) ruleDirect(d *apacheDraft, rule *apacheRule, t apacheTarget, c conjunction, s apacheSettings) bool {
 	path := d.route.To
-	if !b.direct(d, rule.at, t, nil, s, false) {
+	if !b.direct(d, rule.at, t, nil, s, c.plain()) {
 		return false
 	}
-	b.ruleMode(d, t, c)
 	d.route.To = t.url(d.scheme(t), path)
 	return true
 }
@@ -149,10 +150,9 @@ func (b *apacheBuilder) ruleBalanced(d *apacheDraft, rule *apacheRule, name stri
 	t, _ := parseApacheTarget(first.url.text)
 	rewrite := base + d.route.To
 	d.route.To = ""
-	if !b.direct(d, rule.at, t, first.params, s, false) {
+	if !b.direct(d, rule.at, t, first.params, s, c.plain()) {
 		return false
 	}
-	b.ruleMode(d, t, c)
 	if d.route.Rewrite = rewrite; rewrite == d.route.Path || d.route.Regex != "" && rewrite == "" {
 		d.route.Rewrite = ""
 	}
@@ -160,12 +160,12 @@ func (b *apacheBuilder) ruleBalanced(d *apacheDraft, rule *apacheRule, name stri
 	return d.route.Upstream != ""
 }
 
-// ruleMode makes a tunnel of a rule that only upgrades fulfil.
-func (b *apacheBuilder) ruleMode(d *apacheDraft, t apacheTarget, c conjunction) {
-	if c.upgrades && strings.HasPrefix(t.scheme, "ws") {
-		d.route.Mode = "tunnel"
-		d.route.Comments = slices.DeleteFunc(d.route.Comments, func(line string) bool { return strings.HasPrefix(line, "plain requests go") })
+// plain says where the plain requests go that fulfil the conditions.
+func (c conjunction) plain() plainRequests {
+	if c.upgrades {
+		return plainElsewhere
 	}
+	return plainHere
 }
 
 // forbidden makes routes of a RewriteRule with [F].

@@ -148,7 +148,7 @@ func (c *apacheCollector) requestHeader(s apacheScope, d *directive, args []word
 	case action == "set" && static:
 		settings.set, settings.remove = setHeader(settings.set, settings.remove, Header{name, constant})
 	case action == "set" || action == "unset":
-		s.note(d, "%s: only a constant value that does not depend on the request can be set; have the backend look at X-Forwarded-*", name)
+		s.note(d, "%s: only a constant value can be set; have the backend look at X-Forwarded-*", name)
 	default:
 		s.note(d, "%s: %s has no counterpart; write set or remove in request_headers of the route if that will do", name, action)
 	}
@@ -222,7 +222,7 @@ func (c *apacheCollector) remoteIPTrusted(s apacheScope, d *directive, args []wo
 		case !ok:
 			s.note(d, "%s: only addresses and networks such as 10.0.0.0/8 can be trusted; write the addresses of that name", w.text)
 		case !c.o.supports(FeatureTrusted):
-			s.note(d, "%s: this version of wsplice has no trusted_networks yet; the backend sees the address of the proxy before it", w.text)
+			s.note(d, "%s: this version of wsplice has no trusted_networks yet; the backend sees the address of that proxy", w.text)
 		case !contains(c.config.trusted, network):
 			c.config.trusted = append(c.config.trusted, network)
 		}

@@ -23,7 +23,7 @@ func FuzzApache(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for source := range brokenApache {
+	for source := range brokenApache(f) {
 		f.Add([]byte(source))
 	}
 	f.Fuzz(func(t *testing.T, source []byte) {
