@@ -207,6 +207,28 @@ var importedApache = map[string]importedConf{
 			{gets, "www.example.com", "/", ""},
 		},
 	},
+	"order": {
+		map[string]string{
+			"127.0.0.1:9001": "main", "127.0.0.1:9002": "pass", "127.0.0.1:9003": "section", "127.0.0.1:9004": "rule", "127.0.0.1:9005": "match",
+		},
+		[]importProbe{
+			{gets, "x.test", "/a/b", "main /first/b"},
+			{gets, "x.test", "/ab", ""},
+			{gets, "x.test", "/c/d/e", "pass /inner/e"},
+			{gets, "x.test", "/c/de", "pass /outer/de"},
+			{gets, "x.test", "/l/x?y", "section /one/x?y"},
+			{gets, "x.test", "/l/in/x", "section /two/x"},
+			{gets, "x.test", "/m/in/x", "section /four/in/x"},
+			{gets, "x.test", "/n/abc/x", "section /five/abc"},
+			{gets, "x.test", "/c/no/x", ""},
+			{gets, "x.test", "/l/rule/x?y=1", "rule /x?y=1"},
+			{gets, "x.test", "/a/fixed?y=1", "rule /fixed?y=1"},
+			{gets, "x.test", "/c/secret", ""},
+			{gets, "x.test", "/z/a.gif?s=1", "match /z/a.gif?s=1"},
+			{gets, "x.test", "/user/ann/a/b?s=1", "match /a/b/of/ann?s=1"},
+			{opens, "x.test", "/c/x", "as HTTP: pass /outer/x"},
+		},
+	},
 	"balancer": {
 		map[string]string{
 			"10.0.0.1:9000": "chat", "10.0.0.2:9000": "chat", "10.0.0.3:9000": "chat",

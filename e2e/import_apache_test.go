@@ -155,6 +155,8 @@ func (p importProbe) send(t *testing.T, address string) string {
 		return ""
 	case p.kind == gets && a.Status == 200:
 		return a.Body
+	case p.kind == opens && a.Status == 200:
+		return "as HTTP: " + a.Body
 	case p.kind == opens && a.Status == 101:
 		told := readServerFrame(t, client)
 		client.Put(clientFrame("echo"))

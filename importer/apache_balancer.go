@@ -192,8 +192,9 @@ func (b *apacheBuilder) servers(u *Upstream, balancer *apacheBalancer, r *apache
 		if t.socket != "" {
 			s = Server{Socket: t.socket}
 		}
-		b.member(&s, m, weight[i])
-		u.Servers = append(u.Servers, s)
+		if b.member(&s, m, weight[i]) {
+			u.Servers = append(u.Servers, s)
+		}
 		b.recovery(u, m)
 		if text := left(m.params, nil, memberParams); text != "" {
 			m.left = append(m.left, text)
@@ -202,7 +203,10 @@ func (b *apacheBuilder) servers(u *Upstream, balancer *apacheBalancer, r *apache
 			note(m.at.Pos, "BalancerMember %s: left out: %s", m.url.text, strings.Join(m.left, ", "))
 		}
 	}
-	return true
+	if len(u.Servers) == 0 {
+		r.refuse(balancer.at, "no member of it may be used", "write an upstream by hand")
+	}
+	return len(u.Servers) > 0
 }
 
 // later reports whether f is there; if not, the parameter is left out.
@@ -213,8 +217,10 @@ func (b *apacheBuilder) later(m *apacheMember, p apacheParam, f Feature) bool {
 	return b.o.supports(f)
 }
 
-// member reads what one member has of its own.
-func (b *apacheBuilder) member(s *Server, m *apacheMember, weight int) {
+// member reads what one member has of its own. It reports whether the member
+// is used: where status is not there yet, one that is switched off is left out.
+func (b *apacheBuilder) member(s *Server, m *apacheMember, weight int) bool {
+	used := true
 	if p, ok := lastParam(m.params, "loadfactor"); ok && weight != 1 && !b.later(m, p, FeatureWeight) {
 		weight = 1
 	}
@@ -244,8 +250,11 @@ func (b *apacheBuilder) member(s *Server, m *apacheMember, weight int) {
 			m.left = append(m.left, "status="+p.value+" (wsplice has no counterpart)")
 		case status != "" && b.later(m, p, FeatureStatus):
 			s.Status = status
+		case status == "disabled" || status == "drain":
+			used = false
 		}
 	}
+	return used
 }
 
 // memberStatus reads letters with + and -: +H, D, S-E.

@@ -147,8 +147,8 @@ func (b *apacheBuilder) mode(r *apacheDraft, d *directive, ws bool, params []apa
 	case !ws && (!given || strings.EqualFold(upgrade.value, "none")):
 		r.route.Upgrade = []string{}
 		if given {
-			r.note(upgrade.Pos, "upgrade=%s: with it, Apache upgrades no request for an http:// backend; write upgrade: websocket if it shall",
-				upgrade.value)
+			const why = "upgrade=%s: with it, Apache upgrades nothing for an http:// backend; write upgrade: websocket if it shall"
+			r.note(upgrade.Pos, why, upgrade.value)
 		}
 		return true
 	case ws && given && strings.EqualFold(upgrade.value, "none"):
