@@ -209,7 +209,8 @@ var importedApache = map[string]importedConf{
 	},
 	"order": {
 		map[string]string{
-			"127.0.0.1:9001": "main", "127.0.0.1:9002": "pass", "127.0.0.1:9003": "section", "127.0.0.1:9004": "rule", "127.0.0.1:9005": "match",
+			"127.0.0.1:9001": "main", "127.0.0.1:9002": "pass", "127.0.0.1:9003": "section",
+			"127.0.0.1:9004": "rule", "127.0.0.1:9005": "match",
 		},
 		[]importProbe{
 			{gets, "x.test", "/a/b", "main /first/b"},

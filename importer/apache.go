@@ -50,5 +50,5 @@ func Apache(name string, data []byte, o Options) (*Result, error) {
 		}}
 	}
 	r.sort(notes)
-	return &Result{YAML: d.render(), Notes: notes}, nil
+	return &Result{YAML: d.render(), Notes: notes, Routes: d.routeCount()}, nil
 }

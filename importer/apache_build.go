@@ -18,6 +18,7 @@ type apacheBuilder struct {
 	order     []*Upstream
 
 	response, dial time.Duration // the longest of all routes
+	drafts         int           // of all servers
 }
 
 // document decides which servers are reached and in which order their routes
@@ -27,6 +28,10 @@ func (b *apacheBuilder) document(name string) *Document {
 	plan := b.plan()
 	d.Listeners = plan.listeners
 	d.Global = append(d.Global, plan.notes...)
+	if at := b.config.remote; at != nil && !b.config.trusts {
+		d.Global = append(d.Global, Note{Pos: at.Pos, Text: "RemoteIPHeader: Apache believes the header from everybody, " +
+			"because no proxy is named; write the addresses of the proxies before wsplice as trusted_networks"})
+	}
 	for _, served := range plan.order {
 		d.Items = append(d.Items, served.items()...)
 	}
@@ -37,7 +42,7 @@ func (b *apacheBuilder) document(name string) *Document {
 		d.Upstreams = append(d.Upstreams, *u)
 	}
 	d.Timeouts = Timeouts{Dial: b.dial, Upgrade: b.response}
-	if !slices.ContainsFunc(d.Items, func(i Item) bool { return i.Route != nil }) {
+	if d.routeCount() == 0 {
 		d.Title = append(d.Title, "There is no route in it: nothing that was read is proxied in a way that wsplice can take over.")
 	}
 	hoist(d)
@@ -56,6 +61,15 @@ func (b *apacheBuilder) routesOf(server *apacheServer) []*apacheDraft {
 		proxies = append(append([]*apacheMapping(nil), main.proxies...), proxies...)
 	}
 	settings := func(path, regex string) apacheSettings { return settingsFor(base, sections, path, regex) }
+	b.drafts += len(server.rules) + len(sections) + len(proxies)
+	if b.drafts > routesMax {
+		at := Pos{File: b.r.main, Line: 1, Column: 1}
+		if server.at != nil {
+			at = server.at.Pos
+		}
+		b.r.errorAt(at, "more than %d routes in all, those of the main server for each virtual host; split it", routesMax)
+		return nil
+	}
 	drafts := b.rules(server, settings)
 	for _, s := range slices.Backward(sections) {
 		if s.proxy != nil {

@@ -13,6 +13,8 @@ type apacheCollector struct {
 	r      *report
 	config *apacheConfig
 	conds  []*apacheCond // waiting for their RewriteRule
+
+	sections int
 }
 
 // An apacheScope is where a directive stands.
@@ -140,12 +142,23 @@ func (c *apacheCollector) want(d *directive, args []word, least, most int, usage
 	return true
 }
 
+// full reports that there are more of something than are read.
+func (c *apacheCollector) full(d *directive, n, most int, what string) bool {
+	if n >= most {
+		c.r.errorAt(d.Pos, "%s: more than %d %s; split the configuration", d.name, most, what)
+	}
+	return n >= most
+}
+
 // section reads what stands in a section.
 func (c *apacheCollector) section(d *directive, s apacheScope) {
 	switch d.key {
 	case "virtualhost":
 		if s.server.at != nil || s.section != nil {
 			c.r.errorAt(d.Pos, "<VirtualHost> stands inside another section; close that one first")
+			return
+		}
+		if c.full(d, len(c.config.hosts), serversMax, "virtual hosts") {
 			return
 		}
 		server := &apacheServer{at: d}
@@ -177,6 +190,10 @@ func (c *apacheCollector) location(d *directive, s apacheScope) {
 		c.r.errorAt(d.Pos, "<%s> takes one path", d.name)
 		return
 	}
+	if c.full(d, c.sections, sectionsMax, "sections") {
+		return
+	}
+	c.sections++
 	section := &apacheSection{at: d}
 	path := args[0].text
 	switch {

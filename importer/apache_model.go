@@ -15,6 +15,8 @@ type apacheConfig struct {
 	workers   []*apacheWorker
 	listens   []apacheListen
 	trusted   []string
+	trusts    bool            // a directive names whom to trust
+	remote    *directive      // RemoteIPHeader
 	inserted  map[string]bool // cookies that Header adds for stickiness
 	global    []Note
 }

@@ -13,6 +13,9 @@ func (c *apacheCollector) listen(_ apacheScope, d *directive, args []word) {
 	if !c.want(d, args, 1, 2, "Listen [ADDRESS:]PORT") {
 		return
 	}
+	if c.full(d, len(c.config.listens), listensMax, "addresses") {
+		return
+	}
 	host, port := "", args[0].text
 	if i := strings.LastIndexByte(port, ':'); i >= 0 {
 		host, port = port[:i], port[i+1:]
@@ -153,7 +156,7 @@ func (c *apacheCollector) balancerMember(s apacheScope, d *directive, args []wor
 		return
 	}
 	m := apacheMapping{}
-	if c.params(d, args[1:], &m) {
+	if !c.full(d, len(balancer.members), membersMax, "members") && c.params(d, args[1:], &m) {
 		balancer.members = append(balancer.members, &apacheMember{at: d, url: args[0], params: m.params})
 	}
 }

@@ -108,6 +108,9 @@ func matchFor(pattern string, nocase bool, to string, appends bool) (match, stri
 	if strings.ContainsAny(to, "\\") {
 		return match{}, "has a backslash in its target"
 	}
+	if strings.Contains(to, "${") {
+		return match{}, "looks its target up in a map (${…})"
+	}
 	uses := group.FindAllString(to, -1)
 	isWhole := strings.HasSuffix(to, whole)
 	base := strings.TrimSuffix(to, whole)

@@ -33,7 +33,9 @@ func (c *apacheCollector) rewriteCond(_ apacheScope, d *directive, args []word) 
 			}
 		}
 	}
-	c.conds = append(c.conds, cond)
+	if !c.full(d, len(c.conds), condsMax, "conditions of a rule") {
+		c.conds = append(c.conds, cond)
+	}
 }
 
 // flags reads [A,B=value].

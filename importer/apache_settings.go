@@ -138,6 +138,9 @@ func (c *apacheCollector) requestHeader(s apacheScope, d *directive, args []word
 	}
 	constant, static := staticValue(args[2:])
 	settings := s.settings()
+	if c.full(d, len(settings.set)+len(settings.remove), headersMax, "headers") {
+		return
+	}
 	switch {
 	case s.proxy:
 		s.note(d, "%s: it stands in <Proxy>; write request_headers on the routes that are meant", name)
@@ -206,6 +209,7 @@ func (c *apacheCollector) sslFile(s apacheScope, d *directive, args []word) {
 
 // remoteIPHeader is in force where trusted networks are.
 func (c *apacheCollector) remoteIPHeader(s apacheScope, d *directive, args []word) {
+	c.config.remote = d
 	if c.want(d, args, 1, 1, d.name+" NAME") && !strings.EqualFold(args[0].text, "X-Forwarded-For") {
 		s.note(d, "%s: wsplice reads X-Forwarded-For and Forwarded only; have the proxy before it send one of these", args[0].text)
 	}
@@ -216,6 +220,7 @@ func (c *apacheCollector) remoteIPTrusted(s apacheScope, d *directive, args []wo
 	if !c.want(d, args, 1, -1, d.name+" ADDRESS|NETWORK…") {
 		return
 	}
+	c.config.trusts = true
 	for _, w := range args {
 		network, ok := parseNetwork(w.text)
 		switch {
@@ -223,7 +228,7 @@ func (c *apacheCollector) remoteIPTrusted(s apacheScope, d *directive, args []wo
 			s.note(d, "%s: only addresses and networks such as 10.0.0.0/8 can be trusted; write the addresses of that name", w.text)
 		case !c.o.supports(FeatureTrusted):
 			s.note(d, "%s: this version of wsplice has no trusted_networks yet; the backend sees the address of that proxy", w.text)
-		case !contains(c.config.trusted, network):
+		case !contains(c.config.trusted, network) && !c.full(d, len(c.config.trusted), networksMax, "networks"):
 			c.config.trusted = append(c.config.trusted, network)
 		}
 	}

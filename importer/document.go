@@ -88,6 +88,17 @@ type Server struct {
 	Status      string
 }
 
+// routeCount returns how many routes d has.
+func (d *Document) routeCount() int {
+	n := 0
+	for _, item := range d.Items {
+		if item.Route != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // notes returns every note of d, in the order of the result.
 func (d *Document) notes() []Note {
 	all := append([]Note(nil), d.Global...)

@@ -58,6 +58,19 @@ func TestApacheBounds(t *testing.T) {
 		"at most 65536 are read":       "A " + strings.Repeat("x", lineBytesMax+1),
 		"more than 1024 arguments":     "ServerAlias" + strings.Repeat(" a", wordsMax+1),
 		"after its variables are repl": growing,
+		"more than 1024 virtual hosts": strings.Repeat("<VirtualHost *:80>\n</VirtualHost>\n", serversMax+1),
+		"more than 256 addresses":      strings.Repeat("Listen 80\n", listensMax+1),
+		"more than 1024 sections":      strings.Repeat("<Location /a>\n</Location>\n", sectionsMax+1),
+		"more than 32 conditions":      strings.Repeat("RewriteCond %{HTTP:A} b\n", condsMax+1),
+		"more than 256 members":        strings.Repeat("BalancerMember balancer://a ws://b\n", membersMax+1),
+		"more than 4096 routes": strings.Repeat("ProxyPass /a ws://b/\n", 100) +
+			strings.Repeat("<VirtualHost *:80>\n</VirtualHost>\n", 100),
+		"more than 128 headers": func() (all string) {
+			for i := range headersMax + 1 {
+				all += fmt.Sprintf("RequestHeader set A%d b\n", i)
+			}
+			return all
+		}(),
 	} {
 		_, err := Apache("f.conf", []byte(source), Options{})
 		if err == nil || !strings.Contains(err.Error(), name) {

@@ -28,6 +28,10 @@ func (o *Options) supports(f Feature) bool { return o.Supports == nil || o.Suppo
 type Result struct {
 	YAML  []byte
 	Notes []Note // in the order of the source
+
+	// Routes is how many routes there are; without any, package configs refuses
+	// the result.
+	Routes int
 }
 
 // Files is where included files come from.

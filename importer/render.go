@@ -21,8 +21,10 @@ func (d *Document) render() []byte {
 	d.upstreams(w)
 	if len(d.Leftovers) > 0 {
 		w.blank()
-		w.comment(0, "Reported once for each directive:")
-		d.notesTo(w, 0, d.Leftovers)
+		w.comment(0, "Not carried over; each directive is named once:")
+		for _, n := range d.Leftovers {
+			w.comment(0, "  "+n.short(d.Source)+": "+n.Text)
+		}
 	}
 	return []byte(w.String())
 }

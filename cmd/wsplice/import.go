@@ -99,6 +99,10 @@ func deliver(cmd *cobra.Command, result *importer.Result) error {
 	for _, note := range result.Notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
+	if result.Routes == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "nothing that was read can be proxied by wsplice: the result has no routes")
+		return errReported
+	}
 	_, _, err := configs.Parse("stdout", result.YAML)
 	if err == nil {
 		return nil
