@@ -166,8 +166,8 @@ func (c *conjunction) add(cond *apacheCond) string {
 	}
 	upper := strings.ToUpper(name)
 	header := variableHeaders[upper]
-	if after, ok := strings.CutPrefix(upper, "HTTP:"); ok {
-		header = name[len(name)-len(after):]
+	if strings.HasPrefix(upper, "HTTP:") {
+		header = name[len("HTTP:"):]
 	}
 	switch {
 	case negated && strings.EqualFold(header, "Upgrade") && strings.Contains(strings.ToLower(pattern), "websocket"):

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,18 +22,12 @@ func (b *apacheBuilder) draft(d *directive) *apacheDraft {
 	return &apacheDraft{route: &Route{Comments: []string{d.comment(b.r)}}}
 }
 
-// redact hides the value of secret=.
-func redact(text string) string {
-	i := strings.Index(strings.ToLower(text), "secret=")
-	if i < 0 {
-		return text
-	}
-	head, rest := text[:i+len("secret=")], text[i+len("secret="):]
-	if end := strings.IndexByte(rest, ' '); end >= 0 {
-		return head + "…" + rest[end:]
-	}
-	return head + "…"
-}
+// secret is what must not be shown: the parameter, which may have spaces in
+// quotes, and a password in a URL.
+var secret = regexp.MustCompile(`(?i)(\bsecret=).+|(://)[^/@\s]+@`)
+
+// redact hides the secrets of a line.
+func redact(text string) string { return secret.ReplaceAllString(text, "${1}${2}…") }
 
 // refuse turns the draft into a note: what the line says is not carried over.
 func (r *apacheDraft) refuse(d *directive, why, instead string) *apacheDraft {

@@ -23,6 +23,12 @@ func FuzzApache(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	for _, source := range []string{
+		"RewriteEngine on\nRewriteCond %{HTTP:U\x83\x83\x83pgrade} a\nRewriteRule /(.*) ws://b/$1 [P]\n", // longer in upper case
+		"ProxyPass /a ws://b/ \x83\x83=b secret=c\n",
+	} {
+		f.Add([]byte(source))
+	}
 	for source := range brokenApache(f) {
 		f.Add([]byte(source))
 	}
