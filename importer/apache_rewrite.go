@@ -1,6 +1,8 @@
 package importer
 
 import (
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -93,7 +95,7 @@ func (r *apacheRule) has(names ...string) bool {
 
 // otherFlags returns a flag that changes more than where a request goes.
 func (r *apacheRule) otherFlags() string {
-	for name := range r.flags {
+	for _, name := range slices.Sorted(maps.Keys(r.flags)) {
 		switch name {
 		case "P", "PROXY", "L", "LAST", "NC", "NOCASE", "QSA", "QSAPPEND", "NE", "NOESCAPE", "B", "BNP", "END", "F", "FORBIDDEN", "":
 		default:

@@ -40,7 +40,7 @@ func logicalLines(file, data string, r *report) []logicalLine {
 	number := 0
 	flush := func() {
 		now.text = text.String()
-		start := len(now.text) - len(strings.TrimLeft(now.text, " \t\f\v"))
+		start := len(now.text) - len(strings.TrimLeft(now.text, blanks))
 		switch {
 		case len(now.text) > lineBytesMax:
 			r.errorAt(now.at(0), "the line has %d bytes; at most %d are read", len(now.text), lineBytesMax)
@@ -154,4 +154,7 @@ func nextWord(s string, i int) (text string, end int, ok bool) {
 	return "", len(s), false
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\f' || c == '\v' || c == '\r' }
+// blanks separate words.
+const blanks = " \t\f\v\r"
+
+func isSpace(c byte) bool { return strings.IndexByte(blanks, c) >= 0 }

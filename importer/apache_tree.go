@@ -87,8 +87,8 @@ func (p *apacheParser) block(b *block, in *directive, depth int, live bool, out 
 
 // directive takes one line apart.
 func (p *apacheParser) directive(l logicalLine) *directive {
-	start := len(l.text) - len(strings.TrimLeft(l.text, " \t\f\v"))
-	text := strings.TrimRight(l.text, " \t\f\v\r")
+	start := len(l.text) - len(strings.TrimLeft(l.text, blanks))
+	text := strings.TrimRight(l.text, blanks)
 	d := &directive{line: l, Pos: l.at(start), source: text[start:]}
 	end := start
 	for end < len(text) && !isSpace(text[end]) && (text[end] != '>' || text[start] != '<') {
@@ -119,7 +119,7 @@ func (p *apacheParser) sectionHead(d *directive) {
 	if !closed {
 		p.r.errorAt(d.Pos, "%s: the > is missing; add it at the end of the line", d.name)
 	}
-	d.args = strings.TrimRight(inner, " \t")
+	d.args = strings.TrimRight(inner, blanks)
 	if !strings.HasPrefix(d.name, "</") {
 		d.name, d.section = d.name[1:], true
 	}

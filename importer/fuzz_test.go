@@ -25,6 +25,7 @@ func FuzzApache(f *testing.F) {
 	}
 	for _, source := range []string{
 		"RewriteEngine on\nRewriteCond %{HTTP:U\x83\x83\x83pgrade} a\nRewriteRule /(.*) ws://b/$1 [P]\n", // longer in upper case
+		"RewriteEngine on\nRewriteRule /(.*) ws://b/$1 [P,X,Y,Z]\n",
 		"ProxyPass /a ws://b/ \x83\x83=b secret=c\n",
 	} {
 		f.Add([]byte(source))

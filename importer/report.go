@@ -68,9 +68,9 @@ type Note struct {
 // String returns FILE:LINE: text, as it stands on stderr.
 func (n Note) String() string {
 	if n.Warning {
-		return n.line() + ": WARNING: " + n.Text
+		return printable(n.line() + ": WARNING: " + n.Text)
 	}
-	return n.line() + ": " + n.Text
+	return printable(n.line() + ": " + n.Text)
 }
 
 // comment returns the note as a comment of the result, which was made from the
