@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"admission": {},
 	"admin":     {},
 	"configs":   {},
+	"importer":  {},
 
 	// What measures the proxy shares no code with it but system calls.
 	"bench/...": {"bench/...", "internal/sys"},
