@@ -60,13 +60,11 @@ func (s *syncFlow) run() {
 // serve moves bytes until the direction ends or is called back.
 func (s *syncFlow) serve() syncEnd {
 	for {
-		end, over := syncEnd{}, false
+		move := s.copy
 		if s.flow.pump.Lane() == splice.Splice {
-			end, over = s.splice()
-		} else {
-			end, over = s.copy()
+			move = s.splice
 		}
-		if over {
+		if end, over := move(); over {
 			return end
 		}
 	}
