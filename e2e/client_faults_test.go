@@ -37,8 +37,9 @@ func TestClientGoesInEveryState(t *testing.T) {
 		Timeouts: rig.Settings{"dial": "1s", "upgrade": "1s", "head": "3s"},
 		Tunnel:   rig.Settings{"half_close_timeout": faultHalfClose.String()},
 		Routes: fmt.Sprintf(`
-- {path: /ws/, to: "%s/"}
-- {path: /pending/, to: "ws://%s/"}`, backend.URL(), rig.Blackhole(t)),
+- {path: /ws/, to: "%[1]s/"}
+- {path: /unread/, to: "%[1]s/", tunnel: {frames: off}}
+- {path: /pending/, to: "ws://%[2]s/"}`, backend.URL(), rig.Blackhole(t)),
 	})
 	start := proxy.SettledUsage()
 	leave := map[string]func(*rig.Client){
@@ -133,9 +134,15 @@ var faultStates = []faultState{
 		return c, s
 	}},
 	{"draining, backend has closed", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
-		c, s := rig.Open(p, b, "/ws/x")
+		c, s := rig.Open(p, b, "/unread/x")
 		s.CloseWrite()
 		c.WantEnd()
+		return c, s
+	}},
+	{"parting, backend has died", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/ws/x")
+		s.CloseWrite()
+		wantClose(t, c, internalError)
 		return c, s
 	}},
 	{"draining, pipe full", true, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {

@@ -17,7 +17,7 @@ import (
 const (
 	// scaleTunnels is what fits under 20,000 descriptors per process: two for
 	// each tunnel in the proxy, one in each helper.
-	scaleTunnels = 9000
+	scaleTunnels = 4800
 	// scaleWorkers is how many connections a helper works on at once.
 	scaleWorkers = 32
 	// echoBytes is the size of one echoed message.

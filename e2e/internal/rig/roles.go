@@ -212,6 +212,14 @@ func (h *Helper) AskNumber(limit time.Duration, format string, args ...any) int 
 	return n
 }
 
+// Kill ends the process at once, as kill -9 does.
+func (h *Helper) Kill() {
+	h.t.Helper()
+	if err := h.cmd.Process.Kill(); err != nil {
+		h.t.Fatalf("kill the helper %s: %v", h.role, err)
+	}
+}
+
 func (h *Helper) stop() {
 	_ = h.in.Close()
 	late := time.AfterFunc(Soon, func() { _ = h.cmd.Process.Kill() })
