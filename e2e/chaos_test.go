@@ -16,11 +16,14 @@ import (
 )
 
 const (
-	chaosTunnels = 6_000
+	chaosTunnels = 4_000 // in each of three runs
 	chaosWorkers = 32
 	// chaosPipes is few, so that tunnels compete for pipes, and one that is
 	// not given back is missed.
 	chaosPipes = 8
+	// chaosTimeout is longer than a busy machine lets an undisturbed tunnel
+	// wait; the others are killed within milliseconds.
+	chaosTimeout = "3s"
 )
 
 // TestChaos opens thousands of tunnels and ends clients and backends at random
@@ -32,24 +35,27 @@ const (
 // a duration, prolongs it.
 func TestChaos(t *testing.T) {
 	needsWsplice(t)
-	for _, frames := range []string{"off", "auto"} {
-		t.Run("frames "+frames, func(t *testing.T) { runChaos(t, frames) })
+	for name, tunnel := range map[string]rig.Settings{
+		"bytes":           {"frames": "off"},
+		"frames":          {"frames": "auto"},
+		"frames, delayed": {"frames": "auto", "async_delay": "3ms"}, // back and forth
+	} {
+		t.Run(name, func(t *testing.T) { runChaos(t, tunnel) })
 	}
 }
 
 // runChaos is a run with streams of arbitrary bytes where frames are not
 // followed, and of frames where they are. There the proxy may put a Close
 // between two frames, and nothing anywhere else.
-func runChaos(t *testing.T, frames string) {
+func runChaos(t *testing.T, tunnel rig.Settings) {
 	c := newChaos(t)
-	c.framed = frames != "off"
+	c.framed = tunnel["frames"] != "off"
+	tunnel["half_close_timeout"] = chaosTimeout
 	backend := rig.NewBackend(t, c.serve)
 	proxy := rig.Start(t, rig.Config{
-		Limits: rig.Settings{"pipes": strconv.Itoa(chaosPipes)},
-		// Longer than a busy machine lets an undisturbed tunnel wait; the others
-		// are killed within milliseconds.
-		Timeouts: rig.Settings{"dial": "3s", "upgrade": "3s", "head": "3s"},
-		Tunnel:   rig.Settings{"half_close_timeout": "3s", "frames": frames},
+		Limits:   rig.Settings{"pipes": strconv.Itoa(chaosPipes)},
+		Timeouts: rig.Settings{"dial": chaosTimeout, "upgrade": chaosTimeout, "head": chaosTimeout},
+		Tunnel:   tunnel,
 		Routes: fmt.Sprintf(`
 - {path: /ws/, to: "%s/"}
 - {path: /pending/, to: "ws://%s/"}

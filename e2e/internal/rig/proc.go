@@ -19,9 +19,9 @@ type Usage struct {
 	Tunnels    int // slots in use
 }
 
-// goroutinesSlack is how far two scrapes of an idle process may differ: each
+// GoroutinesSlack is how far two scrapes of an idle process may differ: each
 // scrape is served by goroutines of its own, and the collector has some.
-const goroutinesSlack = 6
+const GoroutinesSlack = 6
 
 // pooledPipesMax is how many empty pipes one event loop may keep for the next
 // bulk transfer. A leak shows as more than that, sooner or later.
@@ -62,7 +62,7 @@ func (p *Proxy) WaitUsage(limit time.Duration, start Usage) {
 	if !Poll(limit, func() bool {
 		now = p.Usage()
 		return now.Files <= start.Files && now.Pipes <= start.Pipes+pooled &&
-			now.Tunnels <= start.Tunnels && now.Goroutines <= start.Goroutines+goroutinesSlack
+			now.Tunnels <= start.Tunnels && now.Goroutines <= start.Goroutines+GoroutinesSlack
 	}) {
 		p.t.Fatalf("not back at the start within %v: %+v, started at %+v (%d pooled pipes allowed)\n%s",
 			limit, now, start, pooled, describeFiles(p.PID))

@@ -172,6 +172,13 @@ func StartHelper(t testing.TB, role string) *Helper {
 	return h
 }
 
+// In returns the same process for a sub-test; see Proxy.In.
+func (h *Helper) In(t testing.TB) *Helper {
+	other := *h
+	other.t = t
+	return &other
+}
+
 func (h *Helper) read(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
