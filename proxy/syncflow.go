@@ -60,7 +60,8 @@ func (s *syncFlow) run() {
 // serve moves bytes until the direction ends or is called back.
 func (s *syncFlow) serve() syncEnd {
 	for {
-		end, over := syncEnd{}, false
+		var end syncEnd
+		var over bool
 		if s.flow.pump.Lane() == splice.Splice {
 			end, over = s.splice()
 		} else {
