@@ -32,7 +32,8 @@ unit: ## tests of the rooms only
 
 # What moves the bytes of tunnels runs a third time, with goroutines instead of loops.
 E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPressure|SlowReader|OneByteSegments|$\
-	LanesChange|ManyTunnels|ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|EMFILE|LaneMetrics
+	LanesChange|ManyTunnels|ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|EMFILE|LaneMetrics|$\
+	TunnelOpens|ForwardedHead|HeadTimeout|HeadBytes|NoBackend|SilentBackend|TunnelsLimit
 
 e2e: export WSPLICE_E2E_REQUIRE := 1
 e2e: export WSPLICE_BIN := $(CURDIR)/bin/wsplice
