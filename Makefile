@@ -30,15 +30,23 @@ unit: ## tests of the rooms only
 	$(GO) test ./...
 	WSPLICE_ENGINE=epoll $(GO) test ./proxy
 
+# What moves the bytes of tunnels runs a third time, with goroutines instead of loops.
+E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPressure|SlowReader$$|OneByteSegments|$\
+	LanesChange|ManyTunnels|ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|EMFILE|LaneMetrics|$\
+	TunnelOpens|ForwardedHead|HeadTimeout|HeadBytes|NoBackend|SilentBackend|TunnelsLimit
+
+e2e: export WSPLICE_E2E_REQUIRE := 1
+e2e: export WSPLICE_BIN := $(CURDIR)/bin/wsplice
 e2e: build ## end-to-end tests only, with each engine; they need chromium, node and npm
 	.ci/deps
-	cd e2e && for engine in auto epoll; do \
-		WSPLICE_ENGINE=$$engine WSPLICE_E2E_REQUIRE=1 WSPLICE_BIN='$(CURDIR)/bin/wsplice' $(GO) test ./... || exit 1; done
+	cd e2e && for engine in auto epoll; do WSPLICE_ENGINE=$$engine $(GO) test ./... || exit 1; done
+	cd e2e && WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_TUNNELS)' .
 
 race: ## the rooms under the race detector, and the binary under chaos, hostile heads and stops
 	$(GO) test -race ./...
 	cd e2e && for engine in auto epoll; do \
-		WSPLICE_ENGINE=$$engine WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|Hostile|Drain|Stderr|Signal' ./... || exit 1; done
+		WSPLICE_ENGINE=$$engine WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|Hostile|Drain|SideDies|Stderr|Signal' ./... || exit 1; done
+	cd e2e && WSPLICE_ASYNC=off WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|DrainLets' .
 
 arch: ## only the rules about imports and sources
 	$(GO) test -count=1 ./internal/archtest

@@ -14,16 +14,13 @@ import (
 	"wsplice/e2e/internal/rig"
 )
 
-// streamOf is the pattern of one direction of one tunnel.
-type streamOf = rig.Pattern
-
 // pieceBytes is the size of a small message.
 const pieceBytes = 100
 
 // tunnel makes a plan and plays its client to the end.
 func (c *chaos) tunnel(id uint64) {
 	r := rand.New(rand.NewPCG(c.seed, id))
-	plan := newChaosPlan(id, r)
+	plan := newChaosPlan(id, c.framed, r)
 	c.plans.Store(id, plan)
 	c.client(plan, r)
 }
@@ -150,9 +147,9 @@ func (c *chaos) checkEnd(p *chaosPlan, who string, err error) {
 
 // relayed is what one side of a tunnel sends and expects.
 type relayed struct {
-	out            streamOf
+	out            stream
 	outFrom, outTo int64
-	in             streamOf
+	in             stream
 	inTo           int64
 	lives          time.Duration
 	resets         bool

@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"io"
 	"math/rand/v2"
+	"net"
+	"sync/atomic"
 	"time"
+
+	"wsplice/e2e/internal/rig"
 )
 
 // backendWay is what a backend does with a request.
@@ -41,7 +46,10 @@ type chaosPlan struct {
 	headBytes int   // what clientStopsInHead sends
 	early     int64 // bytes of the up stream that come with the request
 	up, down  int64 // lengths of the streams
-	pieces    bool  // streams are sent as small messages
+
+	upFrames, downFrames rig.Frames // zero: the streams have no frames
+
+	pieces bool // streams are sent as small messages
 
 	// completes means that nobody is killed: all bytes must arrive, and then
 	// the ends of both streams.
@@ -54,8 +62,8 @@ type chaosPlan struct {
 	readLate                  time.Duration // readers begin late: pipes fill
 }
 
-// newChaosPlan draws a plan.
-func newChaosPlan(id uint64, r *rand.Rand) *chaosPlan {
+// newChaosPlan draws a plan, whose streams may be framed.
+func newChaosPlan(id uint64, framed bool, r *rand.Rand) *chaosPlan {
 	p := &chaosPlan{
 		id: id, headBytes: 1 + r.IntN(200),
 		up: streamBytes(r), down: streamBytes(r), pieces: r.IntN(2) == 0,
@@ -63,6 +71,9 @@ func newChaosPlan(id uint64, r *rand.Rand) *chaosPlan {
 		clientLives: lifetime(r), backendLives: lifetime(r),
 		clientResets: r.IntN(2) == 0, backendResets: r.IntN(2) == 0,
 		clientHalfCloses: r.IntN(2) == 0,
+	}
+	if framed {
+		p.frame(r)
 	}
 	if r.IntN(3) == 0 {
 		p.early = min(p.up, int64(r.IntN(8<<10)))
@@ -102,6 +113,37 @@ func lifetime(r *rand.Rand) time.Duration {
 	return time.Duration(r.ExpFloat64() * float64(8*time.Millisecond))
 }
 
+// A stream is the bytes of one direction of one tunnel.
+type stream interface {
+	Fill(dst []byte, offset int64)
+	Send(w io.Writer, offset, n int64, moved *atomic.Int64) error
+	ReceiveUpTo(r net.Conn, offset, n int64) (int64, error)
+}
+
 // upStream and downStream are the bytes of a tunnel's two directions.
-func (p *chaosPlan) upStream() streamOf   { return streamOf(2 * p.id) }
-func (p *chaosPlan) downStream() streamOf { return streamOf(2*p.id + 1) }
+func (p *chaosPlan) upStream() stream   { return p.stream(rig.Pattern(2*p.id), p.upFrames) }
+func (p *chaosPlan) downStream() stream { return p.stream(rig.Pattern(2*p.id+1), p.downFrames) }
+
+func (p *chaosPlan) stream(bytes rig.Pattern, f rig.Frames) stream {
+	if f.Span == 0 {
+		return bytes
+	}
+	f.Pattern = bytes
+	return f
+}
+
+// frameSpans cross each border of the frame length's encoding, and the last one
+// that of what is spliced.
+var frameSpans = []int64{50, 1000, 100_000, 4 << 20}
+
+// frame makes frames of both streams. Sides that complete say so by a Close.
+func (p *chaosPlan) frame(r *rand.Rand) {
+	draw := func(payload int64, masked bool) rig.Frames {
+		return rig.Frames{
+			Payload: payload, Span: frameSpans[r.IntN(len(frameSpans))], Masked: masked,
+			Close: p.completes || r.IntN(2) == 0,
+		}
+	}
+	p.upFrames, p.downFrames = draw(p.up, true), draw(p.down, false)
+	p.up, p.down = p.upFrames.Bytes(), p.downFrames.Bytes()
+}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,11 +16,14 @@ import (
 )
 
 const (
-	chaosTunnels = 12_000
+	chaosTunnels = 4_000 // in each of three runs
 	chaosWorkers = 32
 	// chaosPipes is few, so that tunnels compete for pipes, and one that is
 	// not given back is missed.
 	chaosPipes = 8
+	// chaosTimeout is longer than a busy machine lets an undisturbed tunnel
+	// wait; the others are killed within milliseconds.
+	chaosTimeout = "3s"
 )
 
 // TestChaos opens thousands of tunnels and ends clients and backends at random
@@ -31,12 +35,27 @@ const (
 // a duration, prolongs it.
 func TestChaos(t *testing.T) {
 	needsWsplice(t)
+	for name, tunnel := range map[string]rig.Settings{
+		"bytes":           {"frames": "off"},
+		"frames":          {"frames": "auto"},
+		"frames, delayed": {"frames": "auto", "async_delay": "3ms"}, // back and forth
+	} {
+		t.Run(name, func(t *testing.T) { runChaos(t, tunnel) })
+	}
+}
+
+// runChaos is a run with streams of arbitrary bytes where frames are not
+// followed, and of frames where they are. There the proxy may put a Close
+// between two frames, and nothing anywhere else.
+func runChaos(t *testing.T, tunnel rig.Settings) {
 	c := newChaos(t)
+	c.framed = tunnel["frames"] != "off"
+	tunnel["half_close_timeout"] = chaosTimeout
 	backend := rig.NewBackend(t, c.serve)
 	proxy := rig.Start(t, rig.Config{
 		Limits:   rig.Settings{"pipes": strconv.Itoa(chaosPipes)},
-		Timeouts: rig.Settings{"dial": "200ms", "upgrade": "500ms", "head": "1s"},
-		Tunnel:   rig.Settings{"half_close_timeout": "1s"},
+		Timeouts: rig.Settings{"dial": chaosTimeout, "upgrade": chaosTimeout, "head": chaosTimeout},
+		Tunnel:   tunnel,
 		Routes: fmt.Sprintf(`
 - {path: /ws/, to: "%s/"}
 - {path: /pending/, to: "ws://%s/"}
@@ -44,7 +63,8 @@ func TestChaos(t *testing.T) {
 	})
 	c.address = proxy.Addr(0)
 	start := proxy.SettledUsage()
-	c.run(t)
+	c.run()
+	c.report(t, proxy)
 	t.Logf("%d tunnels, of them %d complete; %d bytes checked",
 		c.count.Load(), c.complete.Load(), c.checked.Load())
 	proxy.WaitUsage(rigSettle, start)
@@ -56,13 +76,14 @@ func TestChaos(t *testing.T) {
 type chaos struct {
 	address string
 	seed    uint64
+	framed  bool
 	until   time.Time // zero: until chaosTunnels were opened
 
 	plans    sync.Map // of id to *chaosPlan
 	count    atomic.Int64
 	complete atomic.Int64
 	checked  atomic.Int64
-	failed   atomic.Pointer[string]
+	failed   atomic.Pointer[chaosFailure]
 }
 
 func newChaos(t *testing.T) *chaos {
@@ -85,7 +106,7 @@ func newChaos(t *testing.T) *chaos {
 	return c
 }
 
-func (c *chaos) run(t *testing.T) {
+func (c *chaos) run() {
 	total := int64(chaosTunnels)
 	if testing.Short() || os.Getenv("WSPLICE_RACE") == "1" {
 		total /= 8
@@ -104,15 +125,41 @@ func (c *chaos) run(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	if text := c.failed.Load(); text != nil {
-		t.Fatal(*text)
+}
+
+// report ends the test if something went wrong, with what the proxy's log says
+// of that tunnel.
+func (c *chaos) report(t *testing.T, proxy *rig.Proxy) {
+	t.Helper()
+	f := c.failed.Load()
+	if f == nil {
+		return
 	}
+	number := ""
+	target := "/" + strconv.FormatUint(f.id, 10)
+	for _, line := range proxy.Logs.Since(0) {
+		if strings.HasSuffix(line.Text("target"), target) {
+			number = line.Text("tunnel")
+		}
+		if number != "" && line.Text("tunnel") == number {
+			t.Logf("%v", line)
+		}
+	}
+	if plan, ok := c.plans.Load(f.id); ok {
+		t.Logf("the plan: %+v", *plan.(*chaosPlan))
+	}
+	t.Fatalf("tunnel %d (WSPLICE_SEED=%d): %s", f.id, c.seed, f.text)
+}
+
+// A chaosFailure is what went wrong, and in which tunnel.
+type chaosFailure struct {
+	id   uint64
+	text string
 }
 
 // fail keeps the first failure and stops the run.
 func (c *chaos) fail(id uint64, format string, args ...any) {
-	text := fmt.Sprintf("tunnel %d (WSPLICE_SEED=%d): ", id, c.seed) + fmt.Sprintf(format, args...)
-	c.failed.CompareAndSwap(nil, &text)
+	c.failed.CompareAndSwap(nil, &chaosFailure{id, fmt.Sprintf(format, args...)})
 }
 
 // checkSplicing sends bulk through one tunnel: it is spliced only if the few
@@ -123,9 +170,7 @@ func (c *chaos) checkSplicing(t *testing.T, proxy *rig.Proxy) {
 	plan := &chaosPlan{id: 1 << 40, backend: backendOpens, up: 32 << 20, down: 32 << 20, completes: true}
 	c.plans.Store(plan.id, plan)
 	c.client(plan, rand.New(rand.NewPCG(c.seed, plan.id)))
-	if text := c.failed.Load(); text != nil {
-		t.Fatal(*text)
-	}
+	c.report(t, proxy)
 	if after := laneBytes(proxy.Metrics(), "splice"); after <= before {
 		t.Errorf("bulk is not spliced any more: have the %d pipes leaked?", chaosPipes)
 	}

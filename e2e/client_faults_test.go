@@ -15,8 +15,10 @@ type faultState struct {
 	name string
 	// owed: something is still to be said to somebody, so that the tunnel may
 	// outlive the client's reset, within the half-close timeout.
-	owed  bool
-	reach func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
+	owed bool
+	// asyncOnly: only loops see the client's reset in this state.
+	asyncOnly bool
+	reach     func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
 }
 
 const (
@@ -37,8 +39,9 @@ func TestClientGoesInEveryState(t *testing.T) {
 		Timeouts: rig.Settings{"dial": "1s", "upgrade": "1s", "head": "3s"},
 		Tunnel:   rig.Settings{"half_close_timeout": faultHalfClose.String()},
 		Routes: fmt.Sprintf(`
-- {path: /ws/, to: "%s/"}
-- {path: /pending/, to: "ws://%s/"}`, backend.URL(), rig.Blackhole(t)),
+- {path: /ws/, to: "%[1]s/"}
+- {path: /unread/, to: "%[1]s/", tunnel: {frames: off}}
+- {path: /pending/, to: "ws://%[2]s/"}`, backend.URL(), rig.Blackhole(t)),
 	})
 	start := proxy.SettledUsage()
 	leave := map[string]func(*rig.Client){
@@ -48,6 +51,9 @@ func TestClientGoesInEveryState(t *testing.T) {
 	for _, state := range faultStates {
 		for name, end := range leave {
 			t.Run(state.name+"/"+name, func(t *testing.T) {
+				if state.asyncOnly && name == "RST" && !rig.Async() {
+					t.Skip("goroutines that wait for the backend to take bytes do not see the client's reset")
+				}
 				client, server := state.reach(t, proxy.In(t), backend.In(t))
 				end(client)
 				// After FIN the backend may go on; after RST there is nobody
@@ -67,15 +73,15 @@ func TestClientGoesInEveryState(t *testing.T) {
 }
 
 var faultStates = []faultState{
-	{"connected", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"connected", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		return rig.Dial(t, p.Addr(0)), nil
 	}},
-	{"in the head", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"in the head", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x")[:80])
 		return c, nil
 	}},
-	{"connect pending", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"connect pending", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		idle := p.Usage().Files
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/pending/x"))
@@ -84,21 +90,21 @@ var faultStates = []faultState{
 		})
 		return c, nil
 	}},
-	{"waiting for the 101", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"waiting for the 101", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x"))
 		s := b.Next()
 		s.WantHead()
 		return c, s
 	}},
-	{"waiting for the 101 with early data", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"waiting for the 101 with early data", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x") + pattern(1, 4096))
 		s := b.Next()
 		s.WantHead()
 		return c, s
 	}},
-	{"half of the 101", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"half of the 101", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x"))
 		s := b.Next()
@@ -106,46 +112,52 @@ var faultStates = []faultState{
 		s.Put("HTTP/1.1 101 Switching Protocols\r\nUpg")
 		return c, s
 	}},
-	{"relaying", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying", false, false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		c.Put("up")
 		s.Want("up")
 		return c, s
 	}},
-	{"relaying, pipe full towards the client", false, func(
+	{"relaying, pipe full towards the client", false, false, func(
 		t *testing.T, p *rig.Proxy, b *rig.Backend,
 	) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		fill(t, s)
 		return c, s
 	}},
-	{"relaying, pipe full towards the backend", true, func(
+	{"relaying, pipe full towards the backend", true, true, func(
 		t *testing.T, p *rig.Proxy, b *rig.Backend,
 	) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		fill(t, c)
 		return c, s
 	}},
-	{"draining, backend silent", true, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, backend silent", true, false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		c.CloseWrite()
 		s.WantEnd()
 		return c, s
 	}},
-	{"draining, backend has closed", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
-		c, s := rig.Open(p, b, "/ws/x")
+	{"draining, backend has closed", false, false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/unread/x")
 		s.CloseWrite()
 		c.WantEnd()
 		return c, s
 	}},
-	{"draining, pipe full", true, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"parting, backend has died", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+		c, s := rig.Open(p, b, "/ws/x")
+		s.CloseWrite()
+		wantClose(t, c, internalError)
+		return c, s
+	}},
+	{"draining, pipe full", true, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		c.CloseWrite()
 		s.WantEnd()
 		fill(t, s)
 		return c, s
 	}},
-	{"lingering after a refusal", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"lingering after a refusal", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put("no HTTP at all\r\n\r\n")
 		if a := c.Answer(); a.Status != 400 {

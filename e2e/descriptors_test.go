@@ -203,3 +203,27 @@ func TestEMFILEWhileDialing(t *testing.T) {
 	// A server that has failed is left out for a second, and this is sooner.
 	rig.MustOpenEcho(t, proxy, "/ws/x").WantEcho("the server is not marked down")
 }
+
+// TestSyncWithoutDescriptors opens tunnels that are to be served by goroutines
+// until there is nothing left for one: its loop serves it, and well.
+func TestSyncWithoutDescriptors(t *testing.T) {
+	const files, tunnelsMax = 200, 60
+	proxy := startToBackend(t, rig.EchoBackend(t), rig.Config{
+		Files: files, Tunnel: rig.Settings{"async": "off"},
+	})
+	start := proxy.SettledUsage()
+	var clients []*rig.Client
+	for proxy.Metrics().Sum("wsplice_sync_refused_total") == 0 {
+		if len(clients) == tunnelsMax {
+			t.Fatalf("%d tunnels have four descriptors each, of %d", tunnelsMax, files)
+		}
+		clients = append(clients, rig.MustOpenEcho(t, proxy, "/ws/x"))
+	}
+	t.Logf("%d tunnels opened", len(clients))
+	for i, c := range clients {
+		c.WantEcho(fmt.Sprintf("tunnel %d", i))
+		transfer(t, c.Conn, c, rig.Pattern(i), 1<<20)
+		_ = c.Close()
+	}
+	proxy.WaitUsage(rigSettle, start)
+}

@@ -50,11 +50,27 @@ func TestHalfCloseDoesNotOvertake(t *testing.T) {
 	})
 }
 
+// TestHalfCloseTimeoutIsSaid follows frames: the client, which may still read,
+// is told why the tunnel ends.
+func TestHalfCloseTimeoutIsSaid(t *testing.T) {
+	backend := rig.NewBackend(t, nil)
+	proxy := startToBackend(t, backend, rig.Config{Tunnel: rig.Settings{"half_close_timeout": "400ms"}})
+	client, server := rig.Open(proxy, backend, "/ws/x")
+	client.CloseWrite()
+	server.WantEnd()
+	within(t, shortTimeout-100*time.Millisecond, shortLate, func() { wantClose(t, client, goingAway) })
+	_ = server.Close()
+	proxy.WaitTunnels(0)
+}
+
 // TestHalfCloseBehindParkedBytes has the end arrive while bytes wait in the
 // memory of the proxy, instead of in a pipe.
 func TestHalfCloseBehindParkedBytes(t *testing.T) {
 	const size = 24 << 20 // more than the kernel takes, less than may be parked
-	cfg := rig.Config{Limits: rig.Settings{"parked_bytes": "64MiB"}}
+	cfg := rig.Config{
+		Limits: rig.Settings{"parked_bytes": "64MiB"},
+		Tunnel: rig.Settings{"async": "on"}, // a goroutine blocks instead of parking
+	}
 	bothWaysCopied(t, cfg, func(t *testing.T, _ *rig.Proxy, first, second end) {
 		if err := rig.Receive(t, sendAll(first, 27, size), "everything is taken"); err != nil {
 			t.Fatal(err)
@@ -107,8 +123,10 @@ func TestHalfCloseOfBothEnds(t *testing.T) {
 	})
 }
 
+// TestHalfCloseTimeout does not follow frames, so that a backend's end of
+// stream is no more than that; TestSideDies has the other case.
 func TestHalfCloseTimeout(t *testing.T) {
-	cfg := rig.Config{Tunnel: rig.Settings{"half_close_timeout": "400ms"}}
+	cfg := rig.Config{Tunnel: rig.Settings{"half_close_timeout": "400ms", "frames": "off"}}
 	bothWays(t, cfg, func(t *testing.T, p *rig.Proxy, first, second end) {
 		first.CloseWrite()
 		second.WantEnd()

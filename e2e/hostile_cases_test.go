@@ -15,8 +15,9 @@ const (
 // TestHostileTable is the first table of SECURITY-CASES.md, apart from the
 // rows that have a file of their own: tunnels (T1, T10, T11, T12, T14),
 // malformed heads, origins and limits.
-func TestHostileTable(t *testing.T) {
-	bench := newHostileBench(t)
+func TestHostileTable(t *testing.T) { eachService(t, hostileTable) }
+
+func hostileTable(t *testing.T, bench *hostileBench) {
 	start := bench.proxy.SettledUsage()
 	for _, group := range [][]hostileCase{
 		versionCases(), methodCases(), keyCases(), protocolCases(), bodyCases(), backendCases(),
@@ -155,8 +156,9 @@ func backendCases() []hostileCase {
 
 // TestLenientHandshake says what `handshake: lenient` relaxes (T6, T7, T8),
 // and that it relaxes nothing else.
-func TestLenientHandshake(t *testing.T) {
-	bench := newHostileBench(t)
+func TestLenientHandshake(t *testing.T) { eachService(t, lenientHandshake) }
+
+func lenientHandshake(t *testing.T, bench *hostileBench) {
 	edit := func(old, replacement string) string { return edited("/lenient/open", old, replacement) }
 	tunnels := named(hostileCase{}, map[string]string{
 		"T6 wrong Accept":    upgradeTo("/lenient/101-wrong-accept"),

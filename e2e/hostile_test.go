@@ -37,12 +37,31 @@ type hostileBench struct {
 	backend *rig.Backend
 }
 
-func newHostileBench(t *testing.T) *hostileBench {
+// services are the ways in which a tunnel can be served. None of them may
+// change what opens one.
+var services = []struct {
+	name   string
+	tunnel rig.Settings
+}{
+	{"async", rig.Settings{"async": "on"}},
+	{"sync", rig.Settings{"async": "off"}},
+	{"delayed", rig.Settings{"async_delay": "50ms"}},
+}
+
+// eachService runs test on a bench for each way to serve tunnels.
+func eachService(t *testing.T, test func(*testing.T, *hostileBench)) {
 	needsWsplice(t)
+	for _, service := range services {
+		t.Run(service.name, func(t *testing.T) { test(t, newHostileBench(t, service.tunnel)) })
+	}
+}
+
+func newHostileBench(t *testing.T, tunnel rig.Settings) *hostileBench {
 	backend := rig.NewBackend(t, playHostileScript)
 	proxy := rig.Start(t, rig.Config{
 		// A head that should be refused but is waited for shows up as 408.
 		Timeouts: rig.Settings{"head": "3s"},
+		Tunnel:   tunnel,
 		Routes: fmt.Sprintf(`
 - {path: /ws/, to: "%[1]s/"}
 - {path: /origin/, to: "%[1]s/", origins: [example.com, "https://a.test"]}

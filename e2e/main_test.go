@@ -10,6 +10,7 @@ import (
 
 // roles are what this binary plays when it is started again as a helper.
 var roles = map[string]func() rig.Role{
+	"coder server": newCoderServerRole,
 	"echo server":  newEchoServerRole,
 	"many clients": newManyClientsRole,
 	"pipe eater":   newPipeEaterRole,

@@ -7,8 +7,9 @@ import (
 
 // TestMalformedHeads sends heads that are no HTTP, or that two parsers could
 // read in two ways: each gets 400 and the end, and no backend hears of it.
-func TestMalformedHeads(t *testing.T) {
-	bench := newHostileBench(t)
+func TestMalformedHeads(t *testing.T) { eachService(t, malformedHeads) }
+
+func malformedHeads(t *testing.T, bench *hostileBench) {
 	start := bench.proxy.SettledUsage()
 	for _, group := range [][]hostileCase{
 		malformedRequestLines(), malformedLineEnds(), malformedNames(), malformedValues(), duplicatedFields(),

@@ -8,8 +8,9 @@ import (
 
 // TestOriginMatrix tries `origins: [example.com, "https://a.test"]`: who is
 // refused is refused before a backend is contacted.
-func TestOriginMatrix(t *testing.T) {
-	bench := newHostileBench(t)
+func TestOriginMatrix(t *testing.T) { eachService(t, originMatrix) }
+
+func originMatrix(t *testing.T, bench *hostileBench) {
 	origin := func(value string) string {
 		return rig.UpgradeRequest("/origin/open", "Origin: "+value)
 	}

@@ -39,17 +39,30 @@ func negotiatedDeflate(h http.Header) bool {
 }
 
 func serveCoder(t *testing.T) string {
-	return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-			Subprotocols:         serverProtocols,
-			CompressionMode:      websocket.CompressionContextTakeover,
-			CompressionThreshold: 1,
-		})
-		if err != nil {
-			return
-		}
-		serveSession(newCoderConn(c, false), r.URL.Query())
+	return serveHTTP(t, serveCoderSession)
+}
+
+func serveCoderSession(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols:         serverProtocols,
+		CompressionMode:      websocket.CompressionContextTakeover,
+		CompressionThreshold: 1,
 	})
+	if err != nil {
+		return
+	}
+	serveSession(newCoderConn(c, false), r.URL.Query())
+}
+
+// listenAndServe serves handler on a free port for as long as this process
+// lives, and returns the address.
+func listenAndServe(handler http.HandlerFunc) (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	go func() { _ = http.Serve(ln, handler) }()
+	return ln.Addr().String(), nil
 }
 
 // serveHTTP serves handler on a free port until the test ends.

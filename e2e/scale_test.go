@@ -18,6 +18,9 @@ const (
 	// scaleTunnels is what fits under 20,000 descriptors per process: two for
 	// each tunnel in the proxy, one in each helper.
 	scaleTunnels = 9000
+	// scaleSyncTunnels is the same for tunnels that are served by goroutines:
+	// four descriptors for each.
+	scaleSyncTunnels = 4500
 	// scaleWorkers is how many connections a helper works on at once.
 	scaleWorkers = 32
 	// echoBytes is the size of one echoed message.
@@ -26,11 +29,64 @@ const (
 	scaleLimit = 60 * time.Second
 )
 
+// A cost is what a tunnel takes of the process.
+type cost struct{ files, goroutines int }
+
+// costs are those of tunnels that are served by a loop, and by goroutines.
+var costs = map[bool]cost{true: {2, 0}, false: {4, 2}}
+
+// wantCost ends the test unless count tunnels take what they should.
+func wantCost(t *testing.T, start, full rig.Usage, count int, each cost) {
+	t.Helper()
+	files, goroutines := full.Files-start.Files, full.Goroutines-start.Goroutines
+	if want := count * each.files; files < want || files > want+10 {
+		t.Errorf("%d tunnels take %d descriptors, want %d each", count, files, each.files)
+	}
+	if want := count * each.goroutines; goroutines < want-rig.GoroutinesSlack || goroutines > want+rig.GoroutinesSlack {
+		t.Errorf("%d tunnels take %d goroutines, want %d each", count, goroutines, each.goroutines)
+	}
+}
+
+// TestGoroutines counts those of idle tunnels: with async none at all.
+func TestGoroutines(t *testing.T) {
+	needsWsplice(t)
+	server := rig.StartHelper(t, "echo server")
+	address := server.Ask(rig.Soon, "listen")
+	clients := rig.StartHelper(t, "many clients")
+	for _, c := range []struct {
+		name   string
+		count  int
+		cost   cost
+		tunnel rig.Settings
+	}{
+		{"async", 5000, costs[true], rig.Settings{"async": "on"}},
+		{"sync", 500, costs[false], rig.Settings{"async": "off"}},
+		{"delayed", 500, costs[true], rig.Settings{"async_delay": "50ms"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proxy := rig.Start(t, rig.Config{
+				Tunnel: c.tunnel, Routes: fmt.Sprintf(`- {path: /ws/, to: "ws://%s/"}`, address),
+			})
+			helper := clients.In(t)
+			openAndCloseMany(t, proxy, helper, 100)
+			start := proxy.SettledUsage()
+			helper.Ask(scaleLimit, "open %d %s", c.count, proxy.Addr(0))
+			helper.Ask(scaleLimit, "echo 0")
+			wantCost(t, start, proxy.SettledUsage(), c.count, c.cost)
+			helper.Ask(scaleLimit, "close")
+			proxy.WaitUsage(rigSettle, start)
+		})
+	}
+}
+
 // TestManyTunnels holds 9,000 tunnels open in one process, echoes through each
 // of them in turn, and closes them: then everything is as it was before.
 func TestManyTunnels(t *testing.T) {
 	needsWsplice(t)
 	count := scaleTunnels
+	if !rig.Async() {
+		count = scaleSyncTunnels
+	}
 	if testing.Short() {
 		count /= 10
 	}
@@ -47,13 +103,7 @@ func TestManyTunnels(t *testing.T) {
 	}
 	t.Logf("%d tunnels opened in %v", count, took())
 	proxy.WaitTunnels(count)
-	full := proxy.Usage()
-	if want := start.Files + 2*count; full.Files < want || full.Files > want+10 {
-		t.Errorf("%d descriptors with %d tunnels, want two each and %d", full.Files, count, start.Files)
-	}
-	if full.Goroutines > start.Goroutines+20 {
-		t.Errorf("%d goroutines with %d tunnels, %d without", full.Goroutines, count, start.Goroutines)
-	}
+	wantCost(t, start, proxy.SettledUsage(), count, costs[rig.Async()])
 	for round := range 3 {
 		took := stopwatch()
 		clients.Ask(scaleLimit, "echo %d", round)

@@ -123,8 +123,9 @@ func TestMuchEarlyDataIsNotLost(t *testing.T) {
 
 // TestEarlyDataIsDroppedOnRefusal is T10 with a backend that declines: bytes
 // that were meant for a tunnel must not be taken for a request, by anyone.
-func TestEarlyDataIsDroppedOnRefusal(t *testing.T) {
-	bench := newHostileBench(t)
+func TestEarlyDataIsDroppedOnRefusal(t *testing.T) { eachService(t, earlyDataIsDroppedOnRefusal) }
+
+func earlyDataIsDroppedOnRefusal(t *testing.T, bench *hostileBench) {
 	for _, script := range []string{"refuse", "426-keep-alive", "200-upgrade", "101-no-accept", "close"} {
 		t.Run(script, func(t *testing.T) {
 			b := bench.in(t)

@@ -13,8 +13,9 @@ import (
 
 // TestWellFormedVariants sends handshakes that look unusual and are correct:
 // strictness must not turn away what RFC 9110 and RFC 6455 allow.
-func TestWellFormedVariants(t *testing.T) {
-	bench := newHostileBench(t)
+func TestWellFormedVariants(t *testing.T) { eachService(t, wellFormedVariants) }
+
+func wellFormedVariants(t *testing.T, bench *hostileBench) {
 	edit := func(old, replacement string) string { return edited("/ws/open", old, replacement) }
 	whole := upgradeTo("/ws/open")
 	for name, request := range map[string]string{
@@ -104,8 +105,9 @@ func wantClient(t *testing.T, head *rig.Head, address, forwarded string) {
 
 // TestPathsThatClimb must not reach a backend under a name that its route does
 // not have.
-func TestPathsThatClimb(t *testing.T) {
-	bench := newHostileBench(t)
+func TestPathsThatClimb(t *testing.T) { eachService(t, pathsThatClimb) }
+
+func pathsThatClimb(t *testing.T, bench *hostileBench) {
 	for name, target := range map[string]string{
 		"dots":             "/ws/../internal",
 		"encoded dots":     "/ws/%2e%2e/internal",

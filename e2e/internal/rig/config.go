@@ -3,6 +3,7 @@ package rig
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"sort"
 	"strings"
@@ -40,6 +41,10 @@ type Config struct {
 // says in WSPLICE_ENGINE, or auto.
 func Engine() string { return cmp.Or(os.Getenv("WSPLICE_ENGINE"), "auto") }
 
+// Async reports whether tunnels are served by the loops where a test says
+// nothing about it: WSPLICE_ASYNC=off has goroutines serve them.
+func Async() bool { return os.Getenv("WSPLICE_ASYNC") != "off" }
+
 // yaml returns the configuration file. Its own directory is dir.
 func (c *Config) yaml(dir string) string {
 	var b strings.Builder
@@ -49,7 +54,7 @@ func (c *Config) yaml(dir string) string {
 	fmt.Fprintf(&b, "admin: {address: %q}\n", c.adminAddress(dir))
 	writeSettings(&b, "timeouts", c.timeouts())
 	writeSettings(&b, "limits", c.Limits)
-	writeSettings(&b, "tunnel", c.Tunnel)
+	writeSettings(&b, "tunnel", c.tunnel())
 	b.WriteString("listeners:\n")
 	for _, address := range c.listeners() {
 		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", c.ListenerX))
@@ -78,9 +83,17 @@ func (c *Config) adminAddress(dir string) string {
 // timeouts lets a process end soon although a failed test left tunnels open.
 func (c *Config) timeouts() Settings {
 	all := Settings{"drain": "1s"}
-	for k, v := range c.Timeouts {
-		all[k] = v
+	maps.Copy(all, c.Timeouts)
+	return all
+}
+
+// tunnel adds how tunnels are served, unless the test says it.
+func (c *Config) tunnel() Settings {
+	all := Settings{}
+	if !Async() && c.Tunnel["async_delay"] == "" {
+		all["async"] = "off"
 	}
+	maps.Copy(all, c.Tunnel)
 	return all
 }
 

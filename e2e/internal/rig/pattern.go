@@ -46,19 +46,31 @@ func (p Pattern) Fill(dst []byte, offset int64) {
 	copy(dst, w[:])
 }
 
+// A filler is a stream whose bytes follow from their offsets.
+type filler interface {
+	Fill(dst []byte, offset int64)
+}
+
 // Check returns an error that says where got is not the stream from offset.
 func (p Pattern) Check(got []byte, offset int64) error {
+	_, err := check(p, got, offset)
+	return err
+}
+
+// check returns how many bytes of got are those of the stream from offset on,
+// and an error unless all are.
+func check(f filler, got []byte, offset int64) (right int, err error) {
 	want := make([]byte, len(got))
-	p.Fill(want, offset)
+	f.Fill(want, offset)
 	if bytes.Equal(got, want) {
-		return nil
+		return len(got), nil
 	}
 	i := 0
 	for got[i] == want[i] {
 		i++
 	}
-	return fmt.Errorf("stream %d differs at byte %d: got %x, want %x",
-		p, offset+int64(i), got[i:min(i+16, len(got))], want[i:min(i+16, len(got))])
+	return i, fmt.Errorf("stream %v differs at byte %d: got %x, want %x",
+		f, offset+int64(i), got[i:min(i+16, len(got))], want[i:min(i+16, len(got))])
 }
 
 // ErrForeign marks bytes that are not those of the expected stream.
@@ -67,10 +79,14 @@ var ErrForeign = errors.New("foreign byte")
 // Send writes n bytes of the stream from offset on. moved, which may be nil,
 // is advanced as they go. There is no deadline: the caller may stop reading.
 func (p Pattern) Send(w io.Writer, offset, n int64, moved *atomic.Int64) error {
+	return send(p, w, offset, n, moved)
+}
+
+func send(f filler, w io.Writer, offset, n int64, moved *atomic.Int64) error {
 	buf := make([]byte, patternChunk)
 	for n > 0 {
 		piece := buf[:min(n, int64(len(buf)))]
-		p.Fill(piece, offset)
+		f.Fill(piece, offset)
 		k, err := w.Write(piece)
 		offset, n = offset+int64(k), n-int64(k)
 		if moved != nil {
@@ -99,15 +115,24 @@ func (p Pattern) Receive(r net.Conn, offset, n int64) error {
 // ReceiveUpTo is Receive for streams that may end early: it returns how many
 // bytes were right, and ErrForeign when one was wrong.
 func (p Pattern) ReceiveUpTo(r net.Conn, offset, n int64) (int64, error) {
+	return receiveUpTo(r, offset, n, func(b []byte, at int64) (int, error) { return check(p, b, at) })
+}
+
+// receiveUpTo reads until n bytes are right. judge is shown what came and its
+// offset, and returns how much of it is right.
+func receiveUpTo(
+	r net.Conn, offset, n int64, judge func(b []byte, at int64) (right int, bad error),
+) (int64, error) {
 	buf := make([]byte, patternChunk)
 	var got int64
 	for got < n {
 		_ = r.SetReadDeadline(time.Now().Add(Soon))
 		k, err := r.Read(buf[:min(n-got, int64(len(buf)))])
-		if bad := p.Check(buf[:k], offset+got); bad != nil {
+		right, bad := judge(buf[:k], offset+got)
+		if bad != nil {
 			return got, fmt.Errorf("%w: %w", ErrForeign, bad)
 		}
-		got += int64(k)
+		got += int64(right)
 		if errors.Is(err, io.EOF) {
 			return got, nil
 		}

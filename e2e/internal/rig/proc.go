@@ -17,11 +17,16 @@ type Usage struct {
 	Pipes      int // pairs of descriptors
 	Goroutines int
 	Tunnels    int // slots in use
+	Budget     int // descriptors that tunnels can still take, or pipes have
 }
 
-// goroutinesSlack is how far two scrapes of an idle process may differ: each
+// acceptsReserved is how many descriptors of the budget a loop may hold for
+// the connection that it accepts next.
+const acceptsReserved = 2
+
+// GoroutinesSlack is how far two scrapes of an idle process may differ: each
 // scrape is served by goroutines of its own, and the collector has some.
-const goroutinesSlack = 6
+const GoroutinesSlack = 6
 
 // pooledPipesMax is how many empty pipes one event loop may keep for the next
 // bulk transfer. A leak shows as more than that, sooner or later.
@@ -34,6 +39,7 @@ func (p *Proxy) Usage() Usage {
 	u := Usage{
 		Goroutines: int(m.Sum("go_goroutines")),
 		Tunnels:    int(m.Sum("wsplice_tunnels_open")),
+		Budget:     int(m.Sum("wsplice_descriptors_left") + 2*m.Sum("wsplice_pipes_open")),
 	}
 	u.Files, u.Pipes = openFiles(p.t, p.PID)
 	return u
@@ -58,11 +64,12 @@ func (p *Proxy) SettledUsage() Usage {
 func (p *Proxy) WaitUsage(limit time.Duration, start Usage) {
 	p.t.Helper()
 	pooled := pooledPipesMax * runtime.NumCPU()
+	reserved := acceptsReserved * runtime.NumCPU()
 	var now Usage
 	if !Poll(limit, func() bool {
 		now = p.Usage()
-		return now.Files <= start.Files && now.Pipes <= start.Pipes+pooled &&
-			now.Tunnels <= start.Tunnels && now.Goroutines <= start.Goroutines+goroutinesSlack
+		return now.Budget >= start.Budget-reserved && now.Files <= start.Files && now.Pipes <= start.Pipes+pooled &&
+			now.Tunnels <= start.Tunnels && now.Goroutines <= start.Goroutines+GoroutinesSlack
 	}) {
 		p.t.Fatalf("not back at the start within %v: %+v, started at %+v (%d pooled pipes allowed)\n%s",
 			limit, now, start, pooled, describeFiles(p.PID))

@@ -172,6 +172,13 @@ func StartHelper(t testing.TB, role string) *Helper {
 	return h
 }
 
+// In returns the same process for a sub-test; see Proxy.In.
+func (h *Helper) In(t testing.TB) *Helper {
+	other := *h
+	other.t = t
+	return &other
+}
+
 func (h *Helper) read(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -210,6 +217,14 @@ func (h *Helper) AskNumber(limit time.Duration, format string, args ...any) int 
 		h.t.Fatal(err)
 	}
 	return n
+}
+
+// Kill ends the process at once, as kill -9 does.
+func (h *Helper) Kill() {
+	h.t.Helper()
+	if err := h.cmd.Process.Kill(); err != nil {
+		h.t.Fatalf("kill the helper %s: %v", h.role, err)
+	}
 }
 
 func (h *Helper) stop() {
