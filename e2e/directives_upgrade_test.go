@@ -79,7 +79,6 @@ func TestUpgradeParameterAbsent(t *testing.T) {
 // TestUpgradeRequiredListsWhatTheRouteAccepts reads the Upgrade of our 426.
 func TestUpgradeRequiredListsWhatTheRouteAccepts(t *testing.T) {
 	proxy := startRoutes(t, `
-
 - {path: /two, upgrade: [websocket, tcp], to: "ws://%[1]s/"}
 - {path: /both, upgrade: [tcp], to: "ws://%[1]s/"}
 - {path: /both, upgrade: [websocket], to: "ws://%[1]s/"}`, newMirror(t, "b"))
