@@ -61,7 +61,7 @@ func switchingTo(protocols, key string, lines ...string) string {
 type mirrored struct {
 	*rig.Answer
 	backend string    // empty: wsplice answered by itself
-	head    *rig.Head // as the backend saw it
+	head    *rig.Head // as the backend saw it; empty where none did
 }
 
 // look sends a request and returns what came of it. The connection stays open
@@ -81,7 +81,7 @@ func lookThrough(t *testing.T, p *rig.Proxy, request string) (*rig.Client, mirro
 
 func readMirrored(t *testing.T, client *rig.Client) mirrored {
 	t.Helper()
-	m := mirrored{Answer: client.Answer()}
+	m := mirrored{Answer: client.Answer(), head: &rig.Head{}}
 	if m.backend = m.Header.Get(mirrorName); m.backend == "" {
 		return m
 	}
