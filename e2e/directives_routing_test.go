@@ -161,18 +161,19 @@ func TestHosts(t *testing.T) {
 - {path: /any/, to: "ws://%[1]s/any/"}`, newMirror(t, "b"))
 	at := func(host string) string { return withHost(host, upgradeTo("/x")) }
 	checkMirrorCases(t, proxy, map[string]mirrorCase{
-		"a name":                    seen(at("example.com"), "b", "/exact/x"),
-		"a name with a port":        seen(at("example.com:8443"), "b", "/exact/x"),
-		"a name in upper case":      seen(at("EXAMPLE.COM"), "b", "/exact/x"),
-		"a name of the list":        seen(at("www.example.com"), "b", "/exact/x"),
-		"a name below":              seen(at("a.example.com"), "b", "/wild/x"),
-		"a name far below":          seen(at("a.b.example.com"), "b", "/wild/x"),
-		"a name with the same end":  refused(at("badexample.com"), 404),
-		"a name above":              refused(at("com"), 404),
-		"an IPv6 address":           seen(at("[::1]:80"), "b", "/address/x"),
-		"an IPv4 address":           seen(at("192.0.2.7"), "b", "/address/x"),
-		"any name where none is":    seen(withHost("other.test", upgradeTo("/any/x")), "b", "/any/x"),
-		"a name of the request URL": seen(strings.Replace(at("example.com"), "GET /x", "GET http://example.com/x", 1), "b", "/exact/x"),
+		"a name":                   seen(at("example.com"), "b", "/exact/x"),
+		"a name with a port":       seen(at("example.com:8443"), "b", "/exact/x"),
+		"a name in upper case":     seen(at("EXAMPLE.COM"), "b", "/exact/x"),
+		"a name of the list":       seen(at("www.example.com"), "b", "/exact/x"),
+		"a name below":             seen(at("a.example.com"), "b", "/wild/x"),
+		"a name far below":         seen(at("a.b.example.com"), "b", "/wild/x"),
+		"a name with the same end": refused(at("badexample.com"), 404),
+		"a name above":             refused(at("com"), 404),
+		"an IPv6 address":          seen(at("[::1]:80"), "b", "/address/x"),
+		"an IPv4 address":          seen(at("192.0.2.7"), "b", "/address/x"),
+		"any name where none is":   seen(withHost("other.test", upgradeTo("/any/x")), "b", "/any/x"),
+		"a name of the request URL": seen(
+			strings.Replace(at("example.com"), "GET /x", "GET http://example.com/x", 1), "b", "/exact/x"),
 		"a name that the URL denies": refused(
 			strings.Replace(at("example.com"), "GET /x", "GET http://other.test/x", 1), 400),
 	})

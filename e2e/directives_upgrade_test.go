@@ -63,7 +63,7 @@ func TestUpgradeParameterAbsent(t *testing.T) {
 		"T9 another protocol":                 refused(asking("GET", "/ws/x", "h2c"), 426),
 		"T16 Upgrade without Connection":      refused(edited("/ws/x", "Connection: Upgrade\r\n", ""), 400),
 		"T16 Connection names something else": refused(edited("/ws/x", "Connection: Upgrade", "Connection: close"), 400),
-		"Connection in a list":                seen(edited("/ws/x", "Connection: Upgrade", "Connection: keep-alive, UPGRADE"), "b", "/x"),
+		"Connection in a list":                seen(edited("/ws/x", "Connection: Upgrade", "Connection: a, UPGRADE"), "b", "/x"),
 		"T19 a plain GET":                     refused(getRequest("/ws/x"), 426),
 		"no route":                            refused(upgradeTo("/x"), 404),
 		"no route for a plain GET":            refused(getRequest("/x"), 404),
@@ -119,7 +119,8 @@ func TestUpgradeANY(t *testing.T) {
 		"Upgrade with something that is no name":   refused(asking("GET", "/x", "a b"), 426),
 		"the HTTP2-Settings of h2c are not passed": seen(asking("GET", "/x", "h2c"), "b", "/x"),
 	})
-	settings := strings.Replace(asking("GET", "/x", "h2c", "HTTP2-Settings: AAMAAABk"), "Connection: ", "Connection: HTTP2-Settings, ", 1)
+	settings := strings.Replace(asking("GET", "/x", "h2c", "HTTP2-Settings: AAMAAABk"),
+		"Connection: ", "Connection: HTTP2-Settings, ", 1)
 	if m := look(t, proxy, settings); m.backend != "" && m.head.Get("HTTP2-Settings") != "" {
 		t.Errorf("the backend sees %q", m.head.Raw)
 	}
@@ -170,7 +171,7 @@ func TestUpgradeList(t *testing.T) {
 - {path: /docker/, upgrade: [tcp], to: "http://%[1]s/", mode: tunnel}
 - {path: /mixed/, upgrade: [websocket, tcp, irc/6.9], to: "ws://%[1]s/"}`, newMirror(t, "b"))
 	checkMirrorCases(t, proxy, map[string]mirrorCase{
-		"POST without a body":           seen(asking("POST", "/docker/containers/1/attach?stream=1", "tcp"), "b", "/containers/1/attach?stream=1"),
+		"POST without a body":           seen(asking("POST", "/docker/1/attach?stream=1", "tcp"), "b", "/1/attach?stream=1"),
 		"POST with an empty body":       seen(asking("POST", "/docker/x", "tcp", "Content-Length: 0"), "b", "/x"),
 		"POST with a body":              refused(asking("POST", "/docker/x", "tcp", "Content-Length: 2")+"{}", 400),
 		"POST with chunks":              refused(asking("POST", "/docker/x", "tcp", "Transfer-Encoding: chunked")+"0\r\n\r\n", 400),
