@@ -148,7 +148,7 @@ func TestProxyPassMatchSplitsNothing(t *testing.T) {
 		"dots of two groups":                refused(upgradeTo("/two/./."), 404),
 		"half an escape":                    refused(upgradeTo("/path/%2"), 400),
 		"encoded twice stays encoded once":  seen(upgradeTo("/path/%252e%252e/x"), "b", "/below/%252e%252e/x"),
-		"unix: as a path (CVE-2021-40438)":  seen(upgradeTo("/path/unix:/run/x.sock|http://a/"), "b", "/below/unix:/run/x.sock|http://a/"),
+		"unix: as a path (CVE-2021-40438)":  seen(upgradeTo("/path/unix:/x.sock|http://a/"), "b", "/below/unix:/x.sock|http://a/"),
 	})
 }
 
