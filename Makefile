@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 GO       ?= go
 
 .DEFAULT_GOAL := check
-.PHONY: arch bench bench-full bench-peers build check clean e2e fmt fuzz help lint micro race run test unit
+.PHONY: arch bench bench-frames bench-full bench-peers build check clean e2e fmt fuzz help lint micro race run test unit
 
 build: ## build bin/wsplice
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/wsplice ./cmd/wsplice
@@ -73,6 +73,9 @@ bench: build ## measure the judged rows beside nginx and HAProxy, in under five 
 
 bench-full: build ## measure everything beside every peer and write BENCHMARKS.md
 	$(GO) run ./bench/wsbench --full --report
+
+bench-frames: build ## measure what following frames costs wsplice, in 15 pairs, in under five minutes
+	$(GO) run ./bench/wsbench --pairs 15
 
 bench-peers: ## install the other proxies from Debian's packages, as root
 	bench/install-peers

@@ -67,6 +67,7 @@ func TestMetrics(t *testing.T) {
 		return Figures{
 			TunnelsOpen: 3, TunnelsOpened: 10, DescriptorsLeft: 99, Splices: 4, Blind: 2,
 			Refusals:  map[string]uint64{"bad_key": 7},
+			HTTP:      map[string]uint64{"2xx": 8, "none": 0},
 			Bytes:     []LaneBytes{{"up", "copy", 11}, {"down", "splice", 12}},
 			LoopTicks: []uint64{5, 6},
 		}
@@ -78,6 +79,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		"wsplice_tunnels_open 3", "wsplice_tunnels_opened_total 10", "wsplice_descriptors_left 99",
 		"wsplice_splices_total 4", "wsplice_blind_total 2", `wsplice_refusals_total{reason="bad_key"} 7`,
+		`wsplice_http_requests_total{code="2xx"} 8`, `wsplice_http_requests_total{code="none"} 0`,
 		`wsplice_relayed_bytes_total{direction="up",lane="copy"} 11`,
 		`wsplice_relayed_bytes_total{direction="down",lane="splice"} 12`,
 		`wsplice_loop_ticks_total{loop="1"} 6`, "go_goroutines", "process_open_fds",

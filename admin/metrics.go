@@ -16,6 +16,7 @@ type Figures struct {
 	Connections     uint64            // accepted
 	AcceptErrors    uint64            // accepts refused by the kernel
 	Refusals        map[string]uint64 // own answers by reason
+	HTTP            map[string]uint64 // ordinary requests by class of status
 	RelayedRefusals uint64            // answers of backends other than 101
 	DialFailures    uint64
 	Bytes           []LaneBytes
@@ -67,6 +68,7 @@ var (
 	descConnections = desc("connections_total", "Connections accepted.")
 	descAcceptFails = desc("accept_errors_total", "Accepts that failed for want of descriptors or memory.")
 	descRefusals    = desc("refusals_total", "Requests answered by wsplice itself, by reason.", "reason")
+	descHTTP        = desc("http_requests_total", "Ordinary HTTP requests, by class of the status they were answered with.", "code")
 	descRelayed     = desc("relayed_refusals_total", "Answers of backends other than 101 that were relayed.")
 	descDials       = desc("dial_failures_total", "Connection attempts to backends that failed.")
 	descBytes       = desc("relayed_bytes_total", "Bytes relayed in tunnels; up is client to backend.", "direction", "lane")
@@ -87,7 +89,7 @@ var (
 // Describe sends the descriptions of all metrics.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descRelayed, descDials, descBytes,
+		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descHTTP, descRelayed, descDials, descBytes,
 		descSplices, descBlind, descViolations, descSyncRefused, descTicks,
 		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 	} {
@@ -123,6 +125,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(descLogDropped, f.LogDropped)
 	for reason, n := range f.Refusals {
 		counter(descRefusals, n, reason)
+	}
+	for class, n := range f.HTTP {
+		counter(descHTTP, n, class)
 	}
 	for _, b := range f.Bytes {
 		counter(descBytes, b.Bytes, b.Direction, b.Lane)

@@ -118,9 +118,11 @@ func TestAppendOrdinary(t *testing.T) {
 		},
 		"trusted, with fields of the configuration": {
 			lines("POST /x HTTP/1.1", "Host: h", "Content-Length: 3", "X-Debug: 1", "X-Site: b", "X-Forwarded-For: 1.1.1.1"),
-			Forward{Target: []byte("/"), Host: "b:1", ClientAddr: []byte("9.9.9.9"), Proto: "https", Trusted: true,
+			Forward{
+				Target: []byte("/"), Host: "b:1", ClientAddr: []byte("9.9.9.9"), Proto: "https", Trusted: true,
 				Set:    []ForwardField{{"X-Site", "a"}, {"Content-Length", "9"}, {"Connection", "x"}, {"Host", "y"}},
-				Remove: []string{"x-debug", "content-length"}},
+				Remove: []string{"x-debug", "content-length"},
+			},
 			lines("POST / HTTP/1.1", "Host: b:1", "Content-Length: 3", "X-Site: a", "X-Forwarded-For: 1.1.1.1, 9.9.9.9",
 				"X-Forwarded-Proto: https", "X-Forwarded-Host: h", "Forwarded: for=9.9.9.9;host=h;proto=https"),
 		},
@@ -131,7 +133,8 @@ func TestAppendOrdinary(t *testing.T) {
 				"X-Forwarded-Host: h", "Forwarded: for=unknown;host=h;proto=http"),
 		},
 		"HTTP/1.0 without Host": {
-			"GET / HTTP/1.0\r\n\r\n", Forward{Proto: "http"},
+			"GET / HTTP/1.0\r\n\r\n",
+			Forward{Proto: "http"},
 			lines("GET / HTTP/1.0", "Connection: close", "X-Forwarded-Proto: http", "Forwarded: for=unknown;proto=http"),
 		},
 	} {

@@ -87,6 +87,10 @@ var (
 		Detail: "This port wants a PROXY protocol header (version 1 or 2) before the request; " +
 			"have the load balancer send one, and connect through it.",
 	}
+	RefusalBodyTimeout = &Refusal{
+		Status: 408, Reason: "body_timeout",
+		Detail: "The request body stopped coming; try again.",
+	}
 	RefusalHeadTimeout = &Refusal{
 		Status: 408, Reason: "head_timeout",
 		Detail: "The request head did not arrive completely in time; try again.",

@@ -50,6 +50,7 @@ type Timeouts struct {
 	Head    time.Duration // accepted → complete request head
 	Dial    time.Duration // one backend address
 	Upgrade time.Duration // head sent → backend's answer
+	Stall   time.Duration // of an ordinary request or answer; see gateway.Config
 }
 
 // TCP holds the socket options of both sides; see internal/sys.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"wsplice/handshake"
+	"wsplice/internal/sys"
 	"wsplice/pool"
 )
 
@@ -24,12 +25,16 @@ type exchange struct {
 	address  int        // which address of the current server is dialed
 	attempts int
 
-	body      handshake.Body // of a refusal that is being relayed
+	body      handshake.Body // of a refusal that is being relayed, or of an ordinary request
 	interims  int            // 1xx answers seen
 	toHead    bool           // the request is a HEAD: its answer has no body
 	dialUntil time.Duration  // end of the current address's dial time
 	keepAlive bool           // the client wants to send another request
 	complete  bool           // the relayed refusal's body was seen to its end
+
+	// While away. cut is nil until lent is in other hands.
+	lent sys.FD // a duplicate of the client's descriptor
+	cut  func() // ends the work of the goroutines
 }
 
 // early returns what the client sent behind its head.

@@ -19,20 +19,12 @@ func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 		}
 		w.subject.Set(request)
 	}
-	var ok bool
-	if w.target, ok = chosen.Target.Append(w.target[:0], &w.subject, request.Query()); !ok {
-		return handshake.RefusalDotSegment
-	}
-	forward := handshake.Forward{
-		Target: w.target, Proto: "http", Trusted: w.server.trusts(t.peer),
-		Set: chosen.Set, Remove: chosen.Remove,
+	forward, refusal := t.forwardBy(chosen)
+	if refusal != nil {
+		return refusal
 	}
 	if !chosen.PreserveHost {
 		forward.Host = t.server.Host()
-	}
-	if t.peer.IsValid() {
-		w.address = t.peer.Addr().AppendTo(w.address[:0])
-		forward.ClientAddr = w.address
 	}
 	w.protocol = w.protocol[:0]
 	if chosen.Upgrade.Unasked {
@@ -55,6 +47,25 @@ func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 	forward.Protocol = w.protocol
 	x.out = request.AppendForward(x.out[:0], &forward)
 	return nil
+}
+
+// forwardBy says what the worker's request becomes by way of chosen, whatever it
+// is for. The worker's subject is the request's.
+func (t *Tunnel) forwardBy(chosen *Route) (handshake.Forward, *handshake.Refusal) {
+	w := t.worker
+	var ok bool
+	if w.target, ok = chosen.Target.Append(w.target[:0], &w.subject, w.request.Query()); !ok {
+		return handshake.Forward{}, handshake.RefusalDotSegment
+	}
+	forward := handshake.Forward{
+		Target: w.target, Proto: "http", Trusted: w.server.trusts(t.peer),
+		Set: chosen.Set, Remove: chosen.Remove,
+	}
+	if t.peer.IsValid() {
+		w.address = t.peer.Addr().AppendTo(w.address[:0])
+		forward.ClientAddr = w.address
+	}
+	return forward, nil
 }
 
 // makeKey returns a Sec-WebSocket-Key (RFC 6455 section 4.1).

@@ -69,7 +69,7 @@ const (
 	// tunnelsPerChunk is how many tunnels a worker allocates at once: as many as
 	// fit into 32 KiB, the largest size that Go's allocator does not round up to
 	// whole pages.
-	tunnelsPerChunk = 80
+	tunnelsPerChunk = 57
 
 	// exchangesKeptMax is how many buffers for handshakes a worker keeps for
 	// reuse, and exchangeBytesKept the largest it keeps.
@@ -82,6 +82,9 @@ const (
 
 	// journalFlushMax bounds the wait for a blocked log at the end.
 	journalFlushMax = time.Second
+
+	// gatewayEndMax bounds the wait for goroutines that have nothing left to do.
+	gatewayEndMax = time.Second
 
 	// statsTimeout bounds how long a reader waits for a busy loop's counters.
 	statsTimeout = 2 * time.Second

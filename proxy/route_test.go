@@ -238,17 +238,21 @@ func TestModesAnswer(t *testing.T) {
 		http.Mode = ModeHTTP
 		c.Routes = []Route{tunnel, http, {Name: "/no", Pattern: route.Pattern{Prefix: "/no"}, Mode: ModeDeny}}
 	})
-	for path, status := range map[string]string{"/ws": "426", "/http": "503", "/no": "403", "/other": "404"} {
+	for path, status := range map[string]string{"/ws": "426", "/no": "403", "/other": "404"} {
 		client := r.dial()
 		write(t, client, strings.Replace(plainRequest, "/x", path, 1))
 		expectAnswer(t, client, status)
 	}
 	client := r.dial()
-	write(t, client, strings.Replace(upgradeRequest, "/x", "/http", 1))
+	write(t, client, strings.Replace(plainRequest, "/x", "/http", 1))
 	backend, _ := r.accept()
+	write(t, backend, "HTTP/1.1 204 No Content\r\n\r\n")
+	expect(t, client, "HTTP/1.1 204 No Content\r\n\r\n")
+	write(t, client, strings.Replace(upgradeRequest, "/x", "/http", 1))
+	backend, _ = r.accept()
 	write(t, backend, upgradeAnswer)
 	expect(t, client, upgradeAnswer)
-	if n := r.server.Stats().Refusals[refusalHTTP.Reason]; n != 1 {
+	if n := r.server.Stats().HTTP["2xx"]; n != 1 {
 		t.Errorf("%d requests were handed over as HTTP, want 1", n)
 	}
 }

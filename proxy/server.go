@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wsplice/admission"
+	"wsplice/gateway"
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/route"
@@ -26,7 +27,8 @@ type Server struct {
 	room      int // tunnels that the open-files limit leaves room for
 	workers   []*worker
 	bound     []*bound
-	tunnels   atomic.Int64 // admitted: from the route's choice to the end
+	tunnels   atomic.Int64     // admitted: from the route's choice to the end
+	gateway   *gateway.Gateway // from Start on
 	addresses *admission.Addresses
 	rate      *admission.Rate
 	onMove    func(from, to tunnelState) // tests only: told of every transition, on any loop
@@ -110,6 +112,11 @@ func (s *Server) Discard() {
 
 // Start begins to accept on all loops.
 func (s *Server) Start() {
+	s.gateway = gateway.New(gateway.Config{
+		Dial: s.config.Timeouts.Dial, Answer: s.config.Timeouts.Upgrade, Stall: s.config.Timeouts.Stall,
+		Head: s.config.Limits.Head, Keepalive: s.config.TCP.Keepalive, UserTimeout: s.config.TCP.UserTimeout,
+		Budget: s.budget, Log: s.config.Log,
+	})
 	for _, w := range s.workers {
 		s.running.Add(1)
 		go w.run()
@@ -158,6 +165,7 @@ func (s *Server) Engine() (name string, memory int, refused error) {
 // go on until they end or ctx does; those still open then are closed. It
 // returns how many that were, after all loops have ended.
 func (s *Server) Stop(ctx context.Context) (cut int) {
+	s.gateway.Drain()
 	// First all queues, then the tunnels: a loop may hand connections to others.
 	s.onEach((*worker).closeAcceptors).Wait()
 	drained := s.onEach((*worker).drain)
@@ -176,11 +184,19 @@ func (s *Server) Stop(ctx context.Context) (cut int) {
 		w.loop.Stop()
 	}
 	s.running.Wait()
+	s.closeGateway()
 	s.flushJournals()
 	for _, b := range s.bound {
 		b.unlink()
 	}
 	return cut
+}
+
+// closeGateway ends the gateway, which has no job any more.
+func (s *Server) closeGateway() {
+	ctx, cancel := context.WithTimeout(context.Background(), gatewayEndMax)
+	defer cancel()
+	s.gateway.Close(ctx)
 }
 
 // onEach runs f on every loop; the group is done when every f has called done.

@@ -17,6 +17,12 @@ const (
 
 const laneCount = int(splice.Splice) + 1
 
+// statusClasses names the hundreds of a status; the first is no answer at all.
+var statusClasses = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// countHTTP counts an ordinary request by the status it was answered with, or 0.
+func (c *counters) countHTTP(status int) { c.http[min(status/100, len(statusClasses)-1)]++ }
+
 // counters are written by one loop only and read by asking that loop.
 type counters struct {
 	accepted        uint64
@@ -25,6 +31,7 @@ type counters struct {
 	relayedRefusals uint64
 	dialFailures    uint64
 	refusals        map[string]uint64 // by reason
+	http            [len(statusClasses)]uint64
 	relayed         [directionCount][laneCount]uint64
 	splices         uint64
 	violations      uint64
@@ -40,6 +47,7 @@ type Stats struct {
 	RelayedRefusals uint64 // answers other than 101 that were relayed
 	DialFailures    uint64
 	Refusals        map[string]uint64 // our own answers by reason
+	HTTP            map[string]uint64 // ordinary requests by class of status: 2xx, or none
 	Bytes           []LaneBytes
 	Splices         uint64 // times a direction went over to splicing
 	Blind           uint64 // directions spliced without their frames being known
@@ -71,6 +79,7 @@ func (s *Server) Stats() Stats {
 	}
 	total := Stats{
 		Refusals:    make(map[string]uint64),
+		HTTP:        make(map[string]uint64),
 		Pipes:       s.budget.Pipes(),
 		Descriptors: s.budget.Left(),
 	}
@@ -118,6 +127,9 @@ func (w *worker) snapshot() func(*Stats) {
 		s.DialFailures += c.dialFailures
 		for reason, n := range c.refusals {
 			s.Refusals[reason] += n
+		}
+		for class, n := range c.http {
+			s.HTTP[statusClasses[class]] += n
 		}
 		for d := range c.relayed {
 			for lane, n := range c.relayed[d] {

@@ -27,9 +27,9 @@ type end struct {
 // A wait is told to try again when the descriptor is ready, until try says that
 // it need not. Trying from within is what makes it safe: readiness that came
 // before is not remembered.
-func (e end) whenReadable(try func() bool) error { return e.when(try, (syscallConn).Read) }
+func (e end) whenReadable(try func() bool) error { return e.when(try, syscallConn.Read) }
 
-func (e end) whenWritable(try func() bool) error { return e.when(try, (syscallConn).Write) }
+func (e end) whenWritable(try func() bool) error { return e.when(try, syscallConn.Write) }
 
 type syscallConn interface {
 	Read(f func(fd uintptr) (done bool)) error
@@ -60,13 +60,11 @@ func (s *syncFlow) run() {
 // serve moves bytes until the direction ends or is called back.
 func (s *syncFlow) serve() syncEnd {
 	for {
-		end, over := syncEnd{}, false
+		move := s.copy
 		if s.flow.pump.Lane() == splice.Splice {
-			end, over = s.splice()
-		} else {
-			end, over = s.copy()
+			move = s.splice
 		}
-		if over {
+		if end, over := move(); over {
 			return end
 		}
 	}

@@ -20,11 +20,12 @@ import (
 //	state      may go to                                true while in it
 //	free       greeting reading                         no descriptor, nothing in flight
 //	greeting   reading answering closing                the PROXY header is not complete
-//	reading    dialing answering closing                the request head is not complete
+//	reading    dialing answering away closing           the request head is not complete
 //	dialing    upgrading answering closing              a backend is connecting, or between two
 //	upgrading  relaying replying answering closing      the head was sent; no answer yet
 //	answering  lingering closing                        an answer of our own is being sent
 //	replying   reading lingering closing                the backend's refusal is being relayed
+//	away       reading lingering closing                goroutines serve an ordinary request
 //	relaying   draining sync parting lingering closing  both directions may move bytes
 //	draining   sync parting lingering closing           one direction ended; the other goes on
 //	sync       relaying draining                        goroutines move its bytes; the slot stays in its loop
@@ -39,19 +40,20 @@ type Tunnel struct {
 	id       uint64 // of this use of the slot, for the log
 	state    tunnelState
 	admitted bool // counts towards limits.tunnels and limits.tunnels_per_ip
-	served   bool // had a request relayed and refused before this one
+	served   bool // had a request answered by a backend before this one
 	guarded  bool // the kernel watches whether the backend is still there
 
 	greeting  Greeting // of the listener
 	announced bool     // peer is from the PROXY header, not the socket's
 
 	websocket bool // the backend's 101 says that WebSocket frames follow
+	syncing   bool // on the way to synchronous service, once nothing is in flight
 
 	// How it ended; the first cause counts.
 	endedBy     side
 	cause       cause
-	closedFirst atomic.Uint32 // the side whose Close frame came first
 	sentClose   uint16        // code of a Close frame of ours
+	closedFirst atomic.Uint32 // the side whose Close frame came first
 
 	// Who. The lease on server is held from picking until release.
 	client  loop.Socket
@@ -65,7 +67,6 @@ type Tunnel struct {
 
 	// Relay. up moves client to backend, down moves backend to client.
 	up, down flow
-	syncing  bool     // on the way to synchronous service, once nothing is in flight
 	service  *service // in synchronous service, or nil
 	pings    *pings   // nil unless the route has a ping_interval and frames are followed
 
@@ -88,6 +89,7 @@ const (
 	stateUpgrading
 	stateAnswering
 	stateReplying
+	stateAway
 	stateRelaying
 	stateDraining
 	stateSync
@@ -98,7 +100,7 @@ const (
 )
 
 var stateNames = [stateCount]string{
-	"free", "greeting", "reading", "dialing", "upgrading", "answering", "replying",
+	"free", "greeting", "reading", "dialing", "upgrading", "answering", "replying", "away",
 	"relaying", "draining", "sync", "parting", "lingering", "closing",
 }
 
@@ -119,11 +121,12 @@ func (set stateSet) has(s tunnelState) bool { return set&(1<<s) != 0 }
 var legalMoves = [stateCount]stateSet{
 	stateFree:      states(stateGreeting, stateReading),
 	stateGreeting:  states(stateReading, stateAnswering, stateClosing),
-	stateReading:   states(stateDialing, stateAnswering, stateClosing),
+	stateReading:   states(stateDialing, stateAnswering, stateAway, stateClosing),
 	stateDialing:   states(stateUpgrading, stateAnswering, stateClosing),
 	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
+	stateAway:      states(stateReading, stateLingering, stateClosing),
 	stateRelaying:  states(stateDraining, stateSync, stateParting, stateLingering, stateClosing),
 	stateDraining:  states(stateSync, stateParting, stateLingering, stateClosing),
 	stateSync:      states(stateRelaying, stateDraining),
@@ -162,6 +165,8 @@ func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		t.onAnswering(op, kind)
 	case stateReplying:
 		t.onReplying(s, op, kind)
+	case stateAway:
+		t.onLeaving(op)
 	case stateRelaying, stateDraining:
 		t.onRelaying(s, op, kind)
 	case stateParting:

@@ -174,17 +174,27 @@ func (t *Tunnel) finishReply() {
 }
 
 func (t *Tunnel) nextRequest() {
-	w := t.worker
 	if !t.x.complete || !t.x.keepAlive {
 		t.linger(&t.client)
 		return
 	}
+	t.readRequest(nil)
+}
+
+// readRequest begins to read the client's next request, which begins with left.
+func (t *Tunnel) readRequest(left []byte) {
+	w := t.worker
 	w.giveExchange(t.x)
 	t.x = nil
 	t.up, t.down = flow{}, flow{}
 	t.route, t.served = nil, true
 	t.setState(stateReading)
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Head)
+	if len(left) > 0 {
+		if t.add(left); !t.scanRequest() {
+			return
+		}
+	}
 	w.loop.Recv(&t.client)
 }
 

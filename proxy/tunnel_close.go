@@ -70,8 +70,15 @@ func (t *Tunnel) end(by side, why cause) {
 		t.endAfterSync(by, why)
 		return
 	}
+	if t.state == stateParting && why == causeDrain {
+		return // it ends by itself, soon
+	}
 	t.cancelSync()
 	t.blame(by, why)
+	if t.state == stateAway {
+		t.recall()
+		return
+	}
 	if !t.relays() {
 		t.close()
 		return

@@ -35,15 +35,21 @@ func (t *Tunnel) collect(op *loop.Op) bool {
 		t.close() // gone before it asked for anything
 		return false
 	}
-	if t.x == nil {
-		t.x = t.worker.takeExchange()
-	}
-	t.x.request = append(t.x.request, op.Buf()...)
+	t.add(op.Buf())
 	return true
 }
 
-// scanRequest looks for the end of the request head.
-func (t *Tunnel) scanRequest() {
+// add appends b to the request.
+func (t *Tunnel) add(b []byte) {
+	if t.x == nil {
+		t.x = t.worker.takeExchange()
+	}
+	t.x.request = append(t.x.request, b...)
+}
+
+// scanRequest looks for the end of the request head, and judges it. It reports
+// whether more is to come.
+func (t *Tunnel) scanRequest() (more bool) {
 	x, limit := t.x, t.worker.server.config.Limits.Head
 	n, refusal := x.requestScan.Scan(x.request)
 	switch {
@@ -51,15 +57,16 @@ func (t *Tunnel) scanRequest() {
 	case n > limit || n == 0 && len(x.request) > limit:
 		refusal = handshake.RefusalHeadTooLarge
 	case n == 0:
-		return
+		return true
 	}
 	t.worker.loop.Pause(&t.client)
 	if refusal != nil {
 		t.refuse(refusal)
-		return
+		return false
 	}
 	x.head = n
 	t.judge()
+	return false
 }
 
 func (t *Tunnel) headTimeout() {

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"runtime"
@@ -94,6 +96,8 @@ func TestEveryTransition(t *testing.T) {
 func bigPage(c *Config) {
 	c.Pages = []Page{{Path: "/big", ContentType: "text/plain", Body: make([]byte, 64<<20)}}
 }
+
+func modeHTTP(c *Config) { c.Routes[0].Mode = ModeHTTP }
 
 func shortUpgrade(c *Config) { c.Timeouts.Upgrade = 50 * time.Millisecond }
 
@@ -204,6 +208,30 @@ var transitionCases = []struct {
 		write(t, backend, "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\nnot hex\r\n")
 		expectEnd(t, client)
 		r.took(stateReplying, stateClosing)
+	}},
+	{"ordinary requests, the last of which closes", modeHTTP, func(t *testing.T, r *rig) {
+		client := r.dial()
+		write(t, client, get("/"))
+		backend, _ := r.accept()
+		write(t, backend, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		expect(t, client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		r.took(stateReading, stateAway)
+		r.took(stateAway, stateReading)
+		write(t, client, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		if _, err := http.ReadRequest(bufio.NewReader(backend)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, backend, "HTTP/1.1 204 No Content\r\n\r\n")
+		expectAnswer(t, client, "204")
+		r.took(stateAway, stateLingering)
+	}},
+	{"backend dies in the middle of an answer", modeHTTP, func(t *testing.T, r *rig) {
+		client := r.dial()
+		write(t, client, get("/"))
+		backend, _ := r.accept()
+		write(t, backend, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+		backend.Close()
+		r.took(stateAway, stateClosing)
 	}},
 	{"both sides end in turn", nil, func(t *testing.T, r *rig) {
 		client, backend := r.tunnel()

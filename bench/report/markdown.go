@@ -44,7 +44,7 @@ func (r *Results) WriteMarkdown(root, file, charts string) error {
 		fmt.Fprintf(&b, "\n![%s](%s)\n", curves[i].title, link)
 	}
 	for _, scenario := range r.scenarios() {
-		if r.first(scenario).Sweep {
+		if r.first(scenario).Sweep || r.first(scenario).Paired {
 			continue
 		}
 		if strings.HasSuffix(scenario, Alone) {
@@ -58,6 +58,7 @@ func (r *Results) WriteMarkdown(root, file, charts string) error {
 		fmt.Fprintf(&b, "\n## %s\n\n![%s](%s)\n\n", title(r.first(scenario)), title(r.first(scenario)), link)
 		r.writeScenario(&b, scenario)
 	}
+	r.writePairings(&b)
 	r.writeSweeps(&b)
 	r.writeOmitted(&b)
 	r.writeMethod(&b)
@@ -86,7 +87,8 @@ func (r *Results) writeIntro(b *strings.Builder, tried bool) {
 
 This page is written by ` + "`go run ./bench/wsbench report`" + ` from raw samples; no figure on it was typed in.
 ` + "`make bench-peers`" + ` installs the other proxies, ` + "`make bench`" + ` repeats every judged row in under five minutes,
-` + "`make bench-full`" + ` everything. Run it on your own machine: the ratios carry over better than the absolute figures.
+` + "`make bench-full`" + ` everything, and ` + "`make bench-frames`" + ` what following frames costs. Run it on your own
+machine: the ratios carry over better than the absolute figures.
 `)
 	if tried {
 		fmt.Fprintf(b, "What was tried, and what it brought: [%s](%s).\n", performancePage, performancePage)
@@ -207,6 +209,8 @@ const method = `
   machine), known to 10 ms, whatever else ran included.
 - Client and backend are processes of their own, built on netpoll and gobwas/ws. Every frame is parsed, every echo is
   matched to its message, and payloads are compared by sample; a tunnel that fails is counted in the last column.
+- After each run wsplice is asked what it counted: where frames broke RFC 6455, or where it stopped following them in
+  anything but bulk, the whole comparison ends with an error.
 - *direct* has no proxy in between: what the two ends cost alone.
 - **echo** is a closed loop: each tunnel waits for its echo before it sends again. **open** sends at fixed times, whether or
   not earlier messages are back; latency counts from the time a message was meant to be sent, so that waiting in a queue

@@ -170,6 +170,9 @@ var (
 	}}
 )
 
+// blind is in how many directions the subject stopped following frames.
+var blind = metric{"blind", func(_ *Results, s *Sample) (float64, bool) { return float64(s.Blind), s.Load != nil }}
+
 func windowSeconds(s *Sample) float64 {
 	if s.Load == nil {
 		return 0
@@ -225,6 +228,11 @@ type lane struct{ scenario, proxy string }
 // ratio returns the spread of one lane's figure over another's, taken within
 // each round so that what disturbs the machine disturbs both.
 func (r *Results) ratio(m metric, above, below lane) (Spread, bool) {
+	return spreadOf(r.ratios(m, above, below))
+}
+
+// ratios returns one lane's figure over another's in each round that has both.
+func (r *Results) ratios(m metric, above, below lane) []float64 {
 	byRound := map[int][2]float64{}
 	for i := range r.Samples {
 		s := &r.Samples[i]
@@ -247,7 +255,7 @@ func (r *Results) ratio(m metric, above, below lane) (Spread, bool) {
 			ratios = append(ratios, pair[0]/pair[1])
 		}
 	}
-	return spreadOf(ratios)
+	return ratios
 }
 
 // best returns the proxy with the lowest median among those admitted.
@@ -278,7 +286,7 @@ func (r *Results) scenarios() []string {
 // order is how proxies follow one another in tables; others come after, in the
 // order they were first measured.
 var order = []string{
-	Direct, Subject, "wsplice-epoll", "wsplice-io_uring", "wsplice-async-off",
+	Direct, Subject, "wsplice-epoll", "wsplice-io_uring", "wsplice-async-off", FramesAlways, FramesOff,
 	"nginx", "haproxy", "haproxy-splice", "apache", "lighttpd", "caddy",
 }
 

@@ -26,7 +26,7 @@ type Results struct {
 	Started time.Time `json:"started"`
 	Took    float64   `json:"took_seconds"`
 	Machine Machine   `json:"machine"`
-	Set     string    `json:"set"` // short or full
+	Set     string    `json:"set"` // short, full or frames
 	Rounds  int       `json:"rounds"`
 	Window  float64   `json:"window_seconds"` // of each run, at most
 	Partial bool      `json:"partial,omitempty"`
@@ -84,11 +84,14 @@ type Proxy struct {
 type Sample struct {
 	Scenario string `json:"scenario"`
 	Proxy    string `json:"proxy"`
-	Round    int    `json:"round"`           // from 0; the same round of two proxies is a pair
-	Sweep    bool   `json:"sweep,omitempty"` // one point of a curve
+	Round    int    `json:"round"`            // from 0; the same round of two proxies is a pair
+	Sweep    bool   `json:"sweep,omitempty"`  // one point of a curve
+	Paired   bool   `json:"paired,omitempty"` // variants of the subject beside one another, see Pairings
 
 	Load *load.Result `json:"load,omitempty"`
-	Idle *Idle        `json:"idle,omitempty"`
+	// Blind is in how many directions the subject stopped following frames.
+	Blind int   `json:"blind,omitempty"`
+	Idle  *Idle `json:"idle,omitempty"`
 }
 
 // Idle is the memory of a proxy's processes, as PSS, and of the kernel for

@@ -32,6 +32,7 @@ const style = `<style>
 var colors = map[string]string{
 	Direct: "#8c959f", Subject: "#1f78ff", "wsplice-epoll": "#5ca9ff", "wsplice-io_uring": "#79b8ff",
 	"wsplice-async-off": "#9ecbff", "nginx": "#2da44e", "haproxy": "#d4760a", "haproxy-splice": "#b35900",
+	FramesAlways: "#54aeff", FramesOff: "#6cb6ff",
 	"apache": "#d1365a", "lighttpd": "#8957e5", "caddy": "#12918c",
 }
 

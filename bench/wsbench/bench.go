@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,7 +121,10 @@ func (b *bench) run(ctx context.Context, s *scenario) error {
 				l.out = true
 				continue
 			}
-			sample := report.Sample{Scenario: l.scenario.name, Proxy: l.peer.name, Round: round, Sweep: s.sweep, Load: res}
+			sample := report.Sample{
+				Scenario: l.scenario.name, Proxy: l.peer.name, Round: round, Sweep: s.sweep, Paired: s.paired,
+				Load: res, Blind: l.counted.blind,
+			}
 			b.took(sample, b.runCost(l.scenario), b.rounds(s))
 		}
 		slices.Reverse(lanes)
@@ -137,12 +141,13 @@ func (b *bench) took(sample report.Sample, cost time.Duration, rounds int) {
 }
 
 // leaveOut goes on without a contender that failed, unless the run was
-// interrupted or the contender was asked for by name.
+// interrupted, the contender was asked for by name or is half of a pair, or
+// frames were not what the figures are said to be of.
 func (b *bench) leaveOut(ctx context.Context, s *scenario, p *peer, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if b.options.proxies != "" {
+	if b.options.proxies != "" || s.paired || errors.Is(err, errFrames) {
 		return err
 	}
 	b.results.LeaveOut(s.name, p.name, strings.ReplaceAll(err.Error(), b.dir+"/", ""))
@@ -183,7 +188,11 @@ type lane struct {
 	scenario *scenario
 	process  *process // nil when direct
 	address  string   // a comma list when direct
+	admin    string   // where its metrics are; "" = nowhere
 	out      bool     // it failed and is not driven any more
+
+	before  frameCounts // since its start, before the last run
+	counted frameCounts // in the last run
 }
 
 func (l *lane) stop() {
@@ -222,18 +231,16 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		}
 		return &lane{peer: p, scenario: s, address: strings.Join(addresses, ",")}, nil
 	}
-	port, err := freePort()
-	if err != nil {
+	where := place{backendPorts: backendPorts, bulk: s.bulk(), messageBytes: s.size, tunnels: s.held()}
+	if err := p.takePorts(&where, s); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp(b.dir, p.name+"-")
 	if err != nil {
 		return nil, err
 	}
-	text := p.config(place{
-		dir: dir, port: port, backendPorts: backendPorts,
-		bulk: s.bulk(), messageBytes: s.size, tunnels: s.held(),
-	})
+	where.dir = dir
+	text := p.config(where)
 	file := filepath.Join(dir, "proxy.conf")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
@@ -242,7 +249,10 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{peer: p, scenario: s, process: process, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	l := &lane{peer: p, scenario: s, process: process, address: fmt.Sprintf("127.0.0.1:%d", where.port)}
+	if where.adminPort != 0 {
+		l.admin = fmt.Sprintf("127.0.0.1:%d", where.adminPort)
+	}
 	if p.ready != "" {
 		err = process.waitReady(ctx, p.ready)
 	} else {
@@ -254,6 +264,15 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 	}
 	b.results.Describe(p.name, text, engineOf(process.stderr.String()))
 	return l, nil
+}
+
+// takePorts finds the ports a contender is to listen on. Where memory is
+// measured there are no metrics, because telling them takes some.
+func (p *peer) takePorts(where *place, s *scenario) (err error) {
+	if where.port, err = freePort(); err == nil && p.counted && s.load != load.Idle {
+		where.adminPort, err = freePort()
+	}
+	return err
 }
 
 var engineInLog = regexp.MustCompile(`\bengine"?[=:]"?(\w+)`)
@@ -294,7 +313,10 @@ func (b *bench) drive(ctx context.Context, l *lane, backend *process) (*load.Res
 	if err := p.readLine(ctx, &res); err != nil {
 		return nil, fmt.Errorf("%s: %w", l.peer.name, err)
 	}
-	return &res, p.wait(ctx)
+	if err := p.wait(ctx); err != nil {
+		return nil, err
+	}
+	return &res, l.countFrames(ctx)
 }
 
 // loadSlack is what a load run may take beyond its warm-up and window.

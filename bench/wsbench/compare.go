@@ -15,6 +15,7 @@ import (
 // options are the flags of the comparison.
 type options struct {
 	full      bool
+	pairs     int
 	proxies   string
 	scenarios string
 	rounds    int
@@ -29,10 +30,14 @@ type options struct {
 }
 
 func (o *options) set() string {
-	if o.full {
+	switch {
+	case o.pairs > 0:
+		return "frames"
+	case o.full:
 		return "full"
+	default:
+		return "short"
 	}
-	return "short"
 }
 
 // What a run gets unless flags say otherwise.
@@ -46,14 +51,16 @@ func parseOptions(args []string) (options, error) {
 	fs := flag.NewFlagSet("wsbench", flag.ContinueOnError)
 	fs.BoolVar(&o.full, "full", false, "every scenario with every proxy, in more and longer rounds; "+
 		"without it the set that takes less than five minutes")
+	fs.IntVar(&o.pairs, "pairs", 0, "instead of the comparison, measure what following frames costs: wsplice beside itself "+
+		"with frames: off, in so many pairs")
 	fs.StringVar(&o.proxies, "proxies", "", "comma list of contenders, such as direct, wsplice, wsplice-io_uring, nginx "+
 		"(default: what each scenario needs)")
 	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of names, beginnings of names such as echo or bulk, "+
 		"or patterns such as 'bulk-*-4' (default: the whole set)")
 	fs.IntVar(&o.rounds, "rounds", 0, "interleaved rounds (default 5, full 7); idle takes at most 2, points of a curve 3")
-	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s); "+
+	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 1.5s); "+
 		"points of a curve take at most 1s")
-	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full 300ms)")
+	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full 300ms, pairs 500ms)")
 	fs.StringVar(&o.wsplice, "wsplice", "bin/wsplice", "path of the wsplice binary")
 	fs.StringVar(&o.results, "results", "bench/results", "directory for the raw samples")
 	fs.BoolVar(&o.report, "report", false, "also write BENCHMARKS.md and docs/charts")
@@ -71,6 +78,12 @@ func parseOptions(args []string) (options, error) {
 	}
 	if !given["rounds"] {
 		o.rounds = rounds
+	}
+	if given["pairs"] {
+		if err := o.usePairs(given); err != nil {
+			return o, err
+		}
+		window, warmup = pairWindow, pairWarmup
 	}
 	if !given["duration"] {
 		o.duration = window
@@ -95,7 +108,7 @@ func compare(ctx context.Context, args []string) error {
 		fmt.Print(listScenarios())
 		return nil
 	}
-	chosen, err := chooseScenarios(o.scenarios, o.full)
+	chosen, err := o.choose()
 	if err != nil {
 		return err
 	}
@@ -157,7 +170,7 @@ func (b *bench) finish(ran []scenario) error {
 	for _, s := range ran {
 		names = append(names, s.name)
 	}
-	missed := printVerdicts(r, names)
+	missed := errors.Join(printVerdicts(r, names), printPairings(r))
 	fmt.Printf("\nraw samples: %s (%.0f s)\n", path, r.Took)
 	if r.Failed {
 		return errors.New("a contender failed and was left out: see above")
@@ -184,6 +197,29 @@ func printVerdicts(r *report.Results, scenarios []string) error {
 	}
 	if missed > 0 {
 		return fmt.Errorf("%d of %d floors missed", missed, len(verdicts))
+	}
+	return nil
+}
+
+// printPairings prints what following frames costs, where that was measured,
+// and returns an error that counts the limits that were not shown to hold.
+func printPairings(r *report.Results) error {
+	pairings := r.Pairings()
+	if len(pairings) == 0 {
+		return nil
+	}
+	fmt.Println("\nfollowing frames")
+	missed := 0
+	for _, p := range pairings {
+		mark := "      "
+		if !p.Held() {
+			mark = "MISSED"
+			missed++
+		}
+		fmt.Printf("%s  %s\n", mark, p)
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d limits of following frames not held", missed)
 	}
 	return nil
 }

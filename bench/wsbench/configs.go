@@ -21,9 +21,12 @@ func eachBackend(p place, line func(number, port int) string) string {
 // wspliceConfig is the shortest configuration that proxies: the defaults are
 // what is measured, but for the settings given.
 func wspliceConfig(p place, settings string) string {
-	text := settings + `log: {level: info, tunnels: "off"}
-admin: {address: ""}
-` + fmt.Sprintf("listeners: [{address: \"127.0.0.1:%d\"}]\n", p.port)
+	admin := ""
+	if p.adminPort != 0 {
+		admin = fmt.Sprintf("127.0.0.1:%d", p.adminPort)
+	}
+	text := settings + fmt.Sprintf("log: {level: info, tunnels: \"off\"}\nadmin: {address: %q}\n", admin) +
+		fmt.Sprintf("listeners: [{address: \"127.0.0.1:%d\"}]\n", p.port)
 	if len(p.backendPorts) == 1 {
 		return text + fmt.Sprintf("routes: [{path: /, to: \"ws://127.0.0.1:%d/\"}]\n", p.backendPorts[0])
 	}

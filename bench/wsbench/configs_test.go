@@ -28,16 +28,57 @@ func TestConfigurationsNameEveryPort(t *testing.T) {
 	}
 }
 
-func TestEachEngineIsNamedOnlyWhereItIsAskedFor(t *testing.T) {
+// TestVariantsDifferByOneSetting wants the product as it comes to be just that.
+func TestVariantsDifferByOneSetting(t *testing.T) {
+	where := place{port: 20001, backendPorts: []int{20002}}
+	settings := map[string]string{
+		"wsplice": "", "wsplice-epoll": "engine: epoll\n", "wsplice-io_uring": "engine: io_uring\n",
+		"wsplice-async-off":     "tunnel: {async: off}\n",
+		"wsplice-frames-off":    "tunnel: {frames: off}\n",
+		"wsplice-frames-always": "tunnel: {frames: always}\n",
+	}
+	found := 0
 	for _, p := range peers("bin/wsplice") {
 		if !strings.HasPrefix(p.name, "wsplice") {
 			continue
 		}
-		text := p.config(place{port: 20001, backendPorts: []int{20002}})
-		engine, asked := strings.CutPrefix(p.name, "wsplice-")
-		asked = asked && engine != "async-off"
-		if asked != strings.Contains(text, "engine: "+engine+"\n") || !asked && strings.Contains(text, "engine:") {
+		found++
+		setting, known := settings[p.name]
+		if text := p.config(where); !known || text != setting+wspliceConfig(where, "") {
 			t.Errorf("%s: %s", p.name, text)
+		}
+	}
+	plain := wspliceConfig(where, "")
+	for _, key := range []string{"engine", "tunnel:", "async", "frames"} {
+		if strings.Contains(plain, key) {
+			t.Errorf("%s is not left to the product:\n%s", key, plain)
+		}
+	}
+	if found != len(settings) {
+		t.Errorf("%d variants, want %d", found, len(settings))
+	}
+}
+
+func TestMetricsAreServedWhereMemoryIsNotMeasured(t *testing.T) {
+	ours, err := choosePeers([]string{"wsplice", "nginx"}, peers("bin/wsplice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		peer *peer
+		load load.Scenario
+		want bool
+	}{
+		{ours[0], load.Echo, true},
+		{ours[0], load.Idle, false},
+		{ours[1], load.Echo, false},
+	} {
+		var where place
+		if err := test.peer.takePorts(&where, &scenario{load: test.load}); err != nil {
+			t.Fatal(err)
+		}
+		if where.port == 0 || where.adminPort == where.port || (where.adminPort != 0) != test.want {
+			t.Errorf("%s, %s: ports %d and %d", test.peer.name, test.load, where.port, where.adminPort)
 		}
 	}
 }
@@ -61,7 +102,7 @@ func TestProgramsAcceptTheirConfigurations(t *testing.T) {
 				testutil.Missing(t, "%v", err)
 			}
 			for name, where := range places {
-				where.dir, where.port = t.TempDir(), 20001
+				where.dir, where.port, where.adminPort = t.TempDir(), 20001, 20009
 				file := filepath.Join(where.dir, "proxy.conf")
 				if err := os.WriteFile(file, []byte(p.config(where)), 0o644); err != nil {
 					t.Fatal(err)
@@ -76,15 +117,17 @@ func TestProgramsAcceptTheirConfigurations(t *testing.T) {
 	}
 }
 
-func TestApacheIsLeftOutWhereItLacksThreads(t *testing.T) {
-	all := peers("bin/wsplice")
-	apache, err := choosePeers([]string{"apache"}, all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for tunnels, out := range map[int]bool{100: false, 4000: false, 9000: true} {
-		if why := apache[0].cannot(&scenario{load: load.Echo, tunnels: tunnels}); (why != "") != out {
-			t.Errorf("%d tunnels: %q", tunnels, why)
+func TestWhoCannotHoldTheTunnelsIsLeftOut(t *testing.T) {
+	for name, means := range map[string]string{"apache": "thread", "wsplice-async-off": "descriptors"} {
+		found, err := choosePeers([]string{name}, peers("bin/wsplice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tunnels, out := range map[int]bool{100: false, 4000: false, 9000: true} {
+			why := found[0].cannot(&scenario{load: load.Echo, tunnels: tunnels})
+			if (why != "") != out || out && !strings.Contains(why, means) {
+				t.Errorf("%s with %d tunnels: %q", name, tunnels, why)
+			}
 		}
 	}
 }

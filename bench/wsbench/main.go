@@ -6,6 +6,7 @@
 // ratio to each peer.
 //
 //	wsbench [flags]            run the comparison; see wsbench -h
+//	wsbench --pairs N          measure what following frames costs wsplice
 //	wsbench serve [flags]      run a backend until SIGTERM
 //	wsbench load [flags]       drive tunnels once and print JSON
 //	wsbench report FILE...     write the report of result files

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"wsplice/bench/report"
 )
 
 // A peer is one way from the client to the backend.
@@ -19,6 +21,9 @@ type peer struct {
 	// optional marks what not every build or kernel has: unless it was asked
 	// for by name, a failure to start leaves it out.
 	optional bool
+
+	// counted marks what tells its own figures at place.adminPort.
+	counted bool
 
 	// config returns the configuration for a listener and its backends.
 	config func(place) string
@@ -36,6 +41,7 @@ type peer struct {
 type place struct {
 	dir          string // the proxy's own
 	port         int    // the proxy listens on 127.0.0.1
+	adminPort    int    // for metrics, of 127.0.0.1; 0 = none
 	backendPorts []int  // of 127.0.0.1, at least one
 	bulk         bool   // long transfers
 	messageBytes int    // payload of a message or frame
@@ -44,22 +50,42 @@ type place struct {
 
 // peers returns every contender by name, in the order of the tables.
 func peers(wsplice string) []peer {
-	all := []peer{{name: "direct"}}
+	all := append([]peer{{name: report.Direct}}, variants(wsplice)...)
+	return append(all, otherProxies()...)
+}
+
+// asyncOff is wsplice with goroutines for each tunnel.
+const asyncOff = "wsplice-async-off"
+
+// With goroutines a tunnel takes four descriptors, and 20,000 are a common
+// limit.
+const goroutineTunnelsMax = 4800
+
+// variants are the product as it comes, which is its own choice of engine and
+// `frames: auto`, and the same with one setting changed.
+func variants(wsplice string) []peer {
+	var list []peer
 	for _, variant := range []struct{ name, settings string }{
-		{"wsplice", ""},
+		{report.Subject, ""},
 		{"wsplice-epoll", "engine: epoll\n"},
 		{"wsplice-io_uring", "engine: io_uring\n"},
-		{"wsplice-async-off", "tunnel: {async: off}\n"},
+		{asyncOff, "tunnel: {async: off}\n"},
+		{report.FramesOff, "tunnel: {frames: off}\n"},
+		{report.FramesAlways, "tunnel: {frames: always}\n"},
 	} {
-		all = append(all, peer{
-			name: variant.name, program: wsplice, version: []string{"version"}, ready: "ready",
-			optional: strings.HasSuffix(variant.name, "-io_uring") || strings.HasSuffix(variant.name, "-async-off"),
+		p := peer{
+			name: variant.name, program: wsplice, version: []string{"version"}, ready: "ready", counted: true,
+			optional: variant.name == "wsplice-io_uring",
 			config:   func(p place) string { return wspliceConfig(p, variant.settings) },
 			argv:     func(file string) []string { return []string{"run", "--config", file} },
 			check:    func(file string) []string { return []string{"check", "--config", file} },
-		})
+		}
+		if p.name == asyncOff {
+			p.tunnelsMax, p.because = goroutineTunnelsMax, "with goroutines each takes four descriptors"
+		}
+		list = append(list, p)
 	}
-	return append(all, otherProxies()...)
+	return list
 }
 
 // otherProxies are those that wsplice is compared with.
@@ -85,7 +111,7 @@ func otherProxies() []peer {
 		argv:       func(file string) []string { return []string{"-D", "FOREGROUND", "-f", file} },
 		check:      func(file string) []string { return []string{"-t", "-f", file} },
 		tunnelsMax: apacheThreadsMax - apacheThreadsSpare,
-		because:    "a tunnel holds a thread in this version (no ProxyWebsocketAsync)",
+		because:    "each holds a thread in this version (no ProxyWebsocketAsync)",
 	}
 	lighttpd := peer{
 		name: "lighttpd", program: "lighttpd", debian: "lighttpd", version: []string{"-v"}, config: lighttpdConfig,
@@ -103,7 +129,7 @@ func otherProxies() []peer {
 // cannot says why a proxy is left out of a scenario, or nothing.
 func (p *peer) cannot(s *scenario) string {
 	if p.tunnelsMax > 0 && s.held() > p.tunnelsMax {
-		return fmt.Sprintf("%d tunnels are more than it is given threads for: %s", s.held(), p.because)
+		return fmt.Sprintf("%d tunnels are more than it can hold: %s", s.held(), p.because)
 	}
 	return ""
 }

@@ -228,10 +228,12 @@ func freePort() (int, error) {
 }
 
 // Ports are taken in turn from this range, which lies below Linux's default
-// ip_local_port_range.
+// ip_local_port_range. Processes with ids side by side begin portStride apart,
+// so that two of them do not find the same port free at the same time.
 const (
-	firstPort = 20000
-	lastPort  = 30000
+	firstPort  = 20000
+	lastPort   = 30000
+	portStride = 389
 )
 
-var nextPort = firstPort + os.Getpid()%(lastPort-firstPort)
+var nextPort = firstPort + os.Getpid()*portStride%(lastPort-firstPort)

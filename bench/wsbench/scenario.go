@@ -30,6 +30,7 @@ type scenario struct {
 	full   []string // contenders in the full set; nil = everyone
 	rounds int      // at most this many; 0 = as many as asked for
 	sweep  bool     // one point of a curve: at most sweepRounds of sweepWindow
+	paired bool     // variants of wsplice beside one another, see pairScenarios
 }
 
 func (s *scenario) bulk() bool {
@@ -74,6 +75,9 @@ var (
 
 	everyone = append(append([]string{"direct"}, moving...), "apache", "lighttpd", "caddy")
 	engines  = []string{"wsplice", "wsplice-epoll"}
+
+	// Goroutines are measured where tunnels carry something for long.
+	withGoroutines = append(slices.Clone(everyone), asyncOff)
 )
 
 // scenarios returns every scenario in the order they are run: memory first,
@@ -81,10 +85,7 @@ var (
 func scenarios() []scenario {
 	all := []scenario{
 		{name: "idle", load: load.Idle, tunnels: 8000, rounds: 2, short: withEnd},
-		{
-			name: "echo-128B-100", load: load.Echo, tunnels: 100, size: 128, short: withEnd,
-			full: append(slices.Clone(everyone), "wsplice-async-off"),
-		},
+		{name: "echo-128B-100", load: load.Echo, tunnels: 100, size: 128, short: withEnd},
 		{name: "echo-128B-1000", load: load.Echo, tunnels: 1000, size: 128, short: copying},
 		{name: "echo-4KiB-100", load: load.Echo, tunnels: 100, size: 4 << 10, short: copying},
 		{name: "open-10000", load: load.Open, tunnels: 100, size: 128, rate: 10_000, short: copying},
@@ -97,7 +98,13 @@ func scenarios() []scenario {
 		},
 		{name: "storm", load: load.Storm, tunnels: 2000, size: 128, sources: 32, backends: 16, short: copying, rounds: 3},
 	}
-	return append(all, sweeps()...)
+	all = append(all, sweeps()...)
+	for i := range all {
+		if s := &all[i]; s.full == nil && (s.bulk() || s.load == load.Echo || s.load == load.Open) {
+			s.full = withGoroutines
+		}
+	}
+	return all
 }
 
 // sweeps are the points of the curves, in the full set only.
@@ -145,8 +152,11 @@ func sizeName(bytes int) string {
 // of names, or a pattern with * or ?; the last two look beyond the short set
 // only where they find nothing in it.
 func chooseScenarios(list string, full bool) ([]scenario, error) {
-	all := scenarios()
-	inSet := func(s scenario) bool { return full || s.short != nil }
+	return chooseFrom(scenarios(), list, func(s scenario) bool { return full || s.short != nil })
+}
+
+// chooseFrom is chooseScenarios of a table and the set in it.
+func chooseFrom(all []scenario, list string, inSet func(scenario) bool) ([]scenario, error) {
 	if list == "" {
 		return slices.DeleteFunc(all, func(s scenario) bool { return !inSet(s) }), nil
 	}
@@ -178,12 +188,15 @@ func chooseScenarios(list string, full bool) ([]scenario, error) {
 // listScenarios describes every scenario in a line.
 func listScenarios() string {
 	var b strings.Builder
-	for _, s := range scenarios() {
+	for _, s := range everyScenario() {
 		set := "full"
-		if s.short != nil {
+		switch {
+		case s.paired:
+			set = "pairs"
+		case s.short != nil:
 			set = "short, full"
 		}
-		fmt.Fprintf(&b, "%-20s %-12s %s, %d tunnels", s.name, set, s.load, s.tunnels)
+		fmt.Fprintf(&b, "%-25s %-12s %s, %d tunnels", s.name, set, s.load, s.tunnels)
 		if s.size > 0 {
 			fmt.Fprintf(&b, ", %s", sizeName(s.size))
 		}

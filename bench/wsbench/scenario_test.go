@@ -73,9 +73,21 @@ func TestScenariosAreChosenByNameBeginningOrPattern(t *testing.T) {
 }
 
 func TestListNamesEveryScenario(t *testing.T) {
-	for _, s := range scenarios() {
+	for _, s := range everyScenario() {
 		if !strings.Contains(listScenarios(), s.name) {
 			t.Errorf("%s is not listed", s.name)
+		}
+	}
+}
+
+func TestGoroutinesArePartOfTheFullRun(t *testing.T) {
+	for _, s := range scenarios() {
+		want := s.load == load.Echo && s.name != "mixed" || s.load == load.Open || s.bulk()
+		if got := slices.Contains(s.contenders("", true), asyncOff); got != want {
+			t.Errorf("%s: %v, want %v", s.name, got, want)
+		}
+		if slices.Contains(s.contenders("", false), asyncOff) && s.short != nil {
+			t.Errorf("%s: in the short set", s.name)
 		}
 	}
 }

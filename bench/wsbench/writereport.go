@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -46,7 +47,7 @@ func writeReport(_ context.Context, args []string) error {
 	if err := r.WriteMarkdown(*root, reportFile, chartsDir); err != nil {
 		return err
 	}
-	missed := printVerdicts(r, nil)
+	missed := errors.Join(printVerdicts(r, nil), printPairings(r))
 	if *check {
 		return missed
 	}

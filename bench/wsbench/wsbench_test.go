@@ -220,6 +220,12 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"load", "--scenario", "stormy"},
 		{"--scenarios", "["},
 		{"report", "no-such-file"},
+		{"--pairs", "1"},
+		{"--pairs", "0"},
+		{"--pairs", "2", "--full"},
+		{"--pairs", "2", "--rounds", "3"},
+		{"--pairs", "2", "--proxies", "wsplice"},
+		{"--pairs", "2", "--scenarios", "idle"},
 	} {
 		if err := run(mustContext(t), args); err == nil {
 			t.Errorf("%q is accepted", args)

@@ -145,7 +145,7 @@ func buildAdmin(c configs.Admin, log *slog.Logger, source admin.Source) (*admin.
 func figures(s proxy.Stats) admin.Figures {
 	f := admin.Figures{
 		TunnelsOpen: s.Open, TunnelsOpened: s.Opened, Connections: s.Accepted, AcceptErrors: s.AcceptErrors,
-		Refusals: s.Refusals, RelayedRefusals: s.RelayedRefusals, DialFailures: s.DialFailures,
+		Refusals: s.Refusals, HTTP: s.HTTP, RelayedRefusals: s.RelayedRefusals, DialFailures: s.DialFailures,
 		Splices: s.Splices, Blind: s.Blind, Violations: s.Violations, SyncRefused: s.SyncRefused,
 		Pipes: s.Pipes, PipesRefused: s.PipeRefused,
 		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,

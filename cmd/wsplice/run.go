@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -46,6 +47,8 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	lines := newLineWriter(stderr)
 	defer lines.Close()
 	log := newLogger(c.Log, lines)
+	// net/http tells of a backend's stray bytes here, with the bytes.
+	stdlog.SetOutput(io.Discard)
 	p, err := buildProxy(c, log)
 	if err != nil {
 		return err

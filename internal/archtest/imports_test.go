@@ -18,7 +18,10 @@ const module = "wsplice/"
 // ends in /... stands for a package and all below it.
 var imports = map[string][]string{
 	"cmd/wsplice": {"..."},
-	"proxy":       {"loop", "greeting", "handshake", "route", "admission", "frame", "splice", "pool", "internal/sys"},
+	"proxy":       {"loop", "greeting", "handshake", "route", "admission", "frame", "splice", "pool", "gateway", "internal/sys"},
+
+	// It serves what the loop has judged, at a backend of the pool.
+	"gateway": {"handshake", "pool", "internal/sys"},
 
 	// The mechanism rooms do not know each other: proxy composes them.
 	"loop":      {"internal/sys", "internal/uring"},
@@ -31,6 +34,7 @@ var imports = map[string][]string{
 	"admission": {},
 	"admin":     {},
 	"configs":   {},
+	"importer":  {},
 
 	// What measures the proxy shares no code with it but system calls.
 	"bench/...": {"bench/...", "internal/sys"},

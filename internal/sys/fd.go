@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"net"
 	"os"
 	"strconv"
 
@@ -33,16 +32,10 @@ func (fd FD) Dup() (FD, Errno) {
 	return FD(r), 0
 }
 
-// Conn returns fd, a connected stream socket, as a connection for goroutines.
-// It takes fd over, with an error too. On the way there are two descriptors.
-func (fd FD) Conn() (net.Conn, error) {
-	file := os.NewFile(uintptr(fd), "socket")
-	if file == nil {
-		return nil, os.ErrInvalid
-	}
-	defer file.Close()
-	return net.FileConn(file)
-}
+// File returns fd, which is non-blocking, for goroutines, with deadlines, and
+// gives it into the ownership of the file. Unlike a net.Conn made of it, the file
+// leaves the socket's options as they are. It is nil for NoFD.
+func (fd FD) File() *os.File { return os.NewFile(uintptr(fd), "socket") }
 
 // DescriptorLimit returns the number of files this process may hold open
 // (the soft RLIMIT_NOFILE, getrlimit(2)).

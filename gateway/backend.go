@@ -1,0 +1,208 @@
+package gateway
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"wsplice/handshake"
+	"wsplice/internal/sys"
+	"wsplice/pool"
+)
+
+// A refusedError is an error that has its answer.
+type refusedError struct {
+	refusal *handshake.Refusal
+	dial    bool // no byte was sent: another server may do
+	cause   error
+}
+
+// Error says what went wrong.
+func (e *refusedError) Error() string {
+	if e.cause == nil {
+		return "gateway: " + e.refusal.Reason
+	}
+	return "gateway: " + e.refusal.Reason + ": " + e.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *refusedError) Unwrap() error { return e.cause }
+
+// balancer is the Gateway as a transport that finds the backend.
+type balancer Gateway
+
+// RoundTrip sends a request to the first server of its upstream that can be
+// connected to. The lease on the server lasts until the handler has ended, or
+// here if there is no answer.
+func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
+	g := gateOf(r.Context())
+	d := &dialing{}
+	defer func() {
+		g.mu.Lock()
+		g.result.DialFailures = int(d.failures.Load())
+		g.mu.Unlock()
+	}()
+	var tried pool.Tried
+	for {
+		server := g.job.Upstream.Pick(&tried)
+		if server == nil || d.attempts.Load() >= dialAttemptsMax {
+			release(server)
+			return nil, &refusedError{refusal: handshake.RefusalNoBackend}
+		}
+		answer, err := b.send(r, d, server, g.job.PreserveHost)
+		if err == nil {
+			answer.Body = &leasedBody{ReadCloser: answer.Body, server: server}
+			return answer, nil
+		}
+		release(server)
+		var refused *refusedError
+		if !errors.As(err, &refused) || !refused.dial || r.Context().Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+func release(server *pool.Server) {
+	if server != nil {
+		server.Release()
+	}
+}
+
+// A leasedBody is the body of an answer, which ends the lease on its server.
+type leasedBody struct {
+	io.ReadCloser
+	server *pool.Server
+	once   sync.Once
+}
+
+// Close ends the body. The ReverseProxy always calls it, sometimes twice.
+func (l *leasedBody) Close() error {
+	l.once.Do(l.server.Release)
+	return l.ReadCloser.Close()
+}
+
+// send makes one try, at one server.
+func (b *balancer) send(r *http.Request, d *dialing, server *pool.Server, preserveHost bool) (*http.Response, error) {
+	out := r.WithContext(context.WithValue(r.Context(), dialKey{}, &dialTo{dialing: d, server: server}))
+	target := *r.URL
+	target.Host = poolKey(server)
+	out.URL = &target
+	if !preserveHost && server.Host() != "" {
+		out.Host = server.Host()
+	}
+	if out.Host == "" {
+		out.Host = "localhost" // HTTP/1.0 without Host, at a server without a name
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = keptBody{r.Body}
+	}
+	answer, err := b.transport.RoundTrip(out)
+	if err == nil && answer.StatusCode == http.StatusSwitchingProtocols {
+		answer.Body.Close()
+		return nil, &refusedError{refusal: handshake.RefusalAnswerUnasked}
+	}
+	return answer, err
+}
+
+// A keptBody survives a failed try, which closes it.
+type keptBody struct{ io.Reader }
+
+// Close does nothing.
+func (keptBody) Close() error { return nil }
+
+// poolKey names server for the transport, which keeps idle connections by host.
+// It is never looked up.
+func poolKey(server *pool.Server) string { return hex.EncodeToString([]byte(server.Name())) }
+
+type dialKey struct{}
+
+// dialTo tells dial, by the request's context, where to connect to.
+type dialTo struct {
+	*dialing
+	server *pool.Server
+}
+
+// dialing counts over all servers of a request.
+type dialing struct {
+	attempts, failures atomic.Int32
+}
+
+// dial connects to the server that the context names, for the transport.
+func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	to := ctx.Value(dialKey{}).(*dialTo)
+	if !w.config.Budget.Take(1) {
+		w.transport.CloseIdleConnections() // they are only there to save time
+		if !w.config.Budget.Take(1) {
+			return nil, &refusedError{refusal: handshake.RefusalShortage}
+		}
+	}
+	err := pool.ErrNoAddress
+	addresses := to.server.Addresses()
+	for i := range addresses {
+		if to.attempts.Add(1) > dialAttemptsMax {
+			break
+		}
+		var conn net.Conn
+		network, address := addresses[i].Dial()
+		if conn, err = w.dialer.DialContext(ctx, network, address); err == nil {
+			return &backendConn{Conn: conn, gateway: w}, nil
+		}
+		if shortage(err) {
+			w.config.Budget.Give(1)
+			return nil, &refusedError{refusal: handshake.RefusalShortage, cause: err}
+		}
+		to.failures.Add(1)
+	}
+	w.config.Budget.Give(1)
+	return nil, &refusedError{refusal: handshake.RefusalNoBackend, dial: true, cause: err}
+}
+
+// shortage reports whether a failed dial is our own lack of ports, descriptors or
+// memory: another server would not help.
+func shortage(err error) bool {
+	for _, errno := range [...]sys.Errno{sys.EADDRNOTAVAIL, sys.EMFILE, sys.ENFILE, sys.ENOBUFS, sys.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// setOptions sets the socket options of a connection to a backend.
+func (w *Gateway) setOptions(network, _ string, raw syscall.RawConn) error {
+	if network == "unix" {
+		return nil
+	}
+	return raw.Control(func(fd uintptr) {
+		sys.FD(fd).Keepalive(w.config.Keepalive)
+		sys.FD(fd).UserTimeout(w.config.UserTimeout)
+	})
+}
+
+// A backendConn is a connection to a backend, and its place in the budget.
+type backendConn struct {
+	net.Conn
+	gateway *Gateway
+	once    sync.Once
+}
+
+// Write fails when the backend takes nothing for too long.
+func (c *backendConn) Write(p []byte) (int, error) {
+	return writePaced(c.Conn, p, func() error {
+		return c.SetWriteDeadline(time.Now().Add(c.gateway.config.Stall))
+	})
+}
+
+// Close gives the descriptor back.
+func (c *backendConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { c.gateway.config.Budget.Give(1) })
+	return err
+}
