@@ -229,3 +229,28 @@ func TestHTTPBackendFaults(t *testing.T) {
 		})
 	}
 }
+
+// TestForwardedHeadOfHTTP is T14 for ordinary requests: what ends at this hop,
+// or claims what is ours to say, does not reach the backend.
+func TestForwardedHeadOfHTTP(t *testing.T) {
+	proxy := startRoutes(t, `- {path: /, to: "http://%[1]s/"}`, newMirror(t, "b"))
+	m := look(t, proxy, getRequest("/x", "Connection: keep-alive, X-Real-IP,x-user, X-Forwarded-For,,Forwarded",
+		"X-Real-IP: 6.6.6.6", "X_Real_IP: 6.6.6.6", "X-User: admin", "X-Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6",
+		"X-Forwarded-Host: evil.test", "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6;host=evil.test", "Keep-Alive: 5",
+		"Proxy-Connection: keep-alive", "TE: trailers", "X-Custom: a  b", "Cookie: a=1; b=2", "Authorization: Basic eDp5"))
+	if m.Status != 200 {
+		t.Fatalf("answer %q", m.Raw)
+	}
+	for name, want := range map[string]string{
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "example.test",
+		"Cookie": "a=1; b=2", "Authorization": "Basic eDp5", "X-Custom": "a  b",
+		"X-Real-IP": "", "X_Real_IP": "", "X-User": "", "X-Forwarded_For": "", "Keep-Alive": "", "Proxy-Connection": "", "TE": "",
+	} {
+		if got := strings.Join(m.head.Values(name), "|"); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if strings.Contains(m.head.Raw, "6.6.6.6") || strings.Contains(m.head.Raw, "evil.test") {
+		t.Errorf("the client's own claims reach the backend: %q", m.head.Raw)
+	}
+}

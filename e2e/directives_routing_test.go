@@ -47,6 +47,26 @@ func TestProxyPass(t *testing.T) {
 	})
 }
 
+// TestProxyPassOfHTTP is the same for ordinary requests.
+func TestProxyPassOfHTTP(t *testing.T) {
+	proxy := startRoutes(t, `
+- {path: /seg, to: "http://%[1]s/base"}
+- {path: /dir/, to: "http://%[1]s/"}`, newMirror(t, "b"))
+	checkMirrorCases(t, proxy, map[string]mirrorCase{
+		"the query is appended":                served(getRequest("/seg/a?x=1&y=%20"), "b", "/base/a?x=1&y=%20"),
+		"an empty query stays one":             served(getRequest("/seg/a?"), "b", "/base/a?"),
+		"a prefix ends with a segment":         refused(getRequest("/segment"), 404),
+		"a prefix with a slash needs it":       refused(getRequest("/dir"), 404),
+		"what follows stays encoded":           served(getRequest("/seg/a%2Fb%20c%3Fd"), "b", "/base/a%2Fb%20c%3Fd"),
+		"what follows never names a host":      served(getRequest("/dir//evil.test/x"), "b", "/evil.test/x"),
+		"runs of slashes stay in what follows": served(getRequest("/seg/a//b"), "b", "/base/a//b"),
+		"what is not ASCII":                    served(getRequest("/dir/%C3%A4"), "b", "/%C3%A4"),
+		"odd characters":                       served(getRequest("/dir/a;b=c,d@e:f!$&'()*+|"), "b", "/a;b=c,d@e:f!$&'()*+|"),
+		"an encoded control character":         refused(getRequest("/seg/a%0d%0ab"), 400),
+		"dots that climb above the root":       refused(getRequest("/seg/../../etc"), 400),
+	})
+}
+
 // TestProxyPassOrder has the first line that matches win, however long another
 // one's prefix is.
 func TestProxyPassOrder(t *testing.T) {
@@ -124,12 +144,12 @@ func TestProxyPassMatch(t *testing.T) {
 // caught never becomes more than a part of a path or of a query.
 func TestProxyPassMatchSplitsNothing(t *testing.T) {
 	proxy := startRoutes(t, `
-- {regex: '^/here/(.*)', to: "ws://%[1]s/elsewhere?$1"}
-- {regex: '^/path/(.*)', to: "ws://%[1]s/below/$1"}
-- {regex: '^/root(.*)', to: "ws://%[1]s/$1"}
-- {regex: '^/two/([^/]*)/([^/]*)$', to: "ws://%[1]s/x/$1$2/y"}`, newMirror(t, "b"))
+- {regex: '^/here/(.*)', to: "http://%[1]s/elsewhere?$1"}
+- {regex: '^/path/(.*)', to: "http://%[1]s/below/$1"}
+- {regex: '^/root(.*)', to: "http://%[1]s/$1"}
+- {regex: '^/two/([^/]*)/([^/]*)$', to: "http://%[1]s/x/$1$2/y"}`, newMirror(t, "b"))
 	const split = "a%20HTTP/1.1%0d%0aX:%201%0d%0a%0d%0aGET%20/smuggled"
-	checkMirrorCases(t, proxy, map[string]mirrorCase{
+	cases := map[string]mirrorCase{
 		"a request into the query":          refused(upgradeTo("/here/"+split), 400),
 		"a request into the path":           refused(upgradeTo("/path/"+split), 400),
 		"a line end alone":                  refused(upgradeTo("/path/a%0ab"), 400),
@@ -149,7 +169,9 @@ func TestProxyPassMatchSplitsNothing(t *testing.T) {
 		"half an escape":                    refused(upgradeTo("/path/%2"), 400),
 		"encoded twice stays encoded once":  seen(upgradeTo("/path/%252e%252e/x"), "b", "/below/%252e%252e/x"),
 		"unix: as a path (CVE-2021-40438)":  seen(upgradeTo("/path/unix:/x.sock|http://a/"), "b", "/below/unix:/x.sock|http://a/"),
-	})
+	}
+	t.Run("upgrades", func(t *testing.T) { checkMirrorCases(t, proxy.In(t), cases) })
+	t.Run("ordinary requests", func(t *testing.T) { checkMirrorCases(t, proxy.In(t), ordinary(cases)) })
 }
 
 // TestHosts has virtual hosts share paths.

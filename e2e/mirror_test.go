@@ -139,6 +139,20 @@ func checkMirrorCases(t *testing.T, p *rig.Proxy, cases map[string]mirrorCase) {
 	}
 }
 
+// ordinary returns cases of handshakes as cases of ordinary GETs.
+func ordinary(cases map[string]mirrorCase) map[string]mirrorCase {
+	handshake := strings.NewReplacer("Connection: Upgrade\r\n", "", "Upgrade: websocket\r\n", "", versionLine, "", keyLine, "")
+	converted := map[string]mirrorCase{}
+	for name, c := range cases {
+		c.request = handshake.Replace(c.request)
+		if c.status == 101 {
+			c.status = 200
+		}
+		converted[name] = c
+	}
+	return converted
+}
+
 // getRequest is an ordinary request for target, with further header lines.
 func getRequest(target string, lines ...string) string {
 	return strings.Join(append([]string{"GET " + target + " HTTP/1.1", "Host: example.test"}, lines...), "\r\n") + "\r\n\r\n"

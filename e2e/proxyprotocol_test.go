@@ -143,6 +143,23 @@ func TestProxyProtocolIsReadOnce(t *testing.T) {
 	}
 }
 
+// TestProxyProtocolHoldsForTheConnection names the client of every request.
+func TestProxyProtocolHoldsForTheConnection(t *testing.T) {
+	proxy := startWith(t, rig.Config{ListenerX: "proxy_protocol: required"}, `
+- {path: /ws/, to: "ws://%[1]s/"}
+- {path: /, to: "http://%[1]s/"}`, newMirror(t, "b"))
+	client := rig.Dial(t, proxy.Addr(0))
+	client.Put(proxyV1)
+	for _, request := range []string{getRequest("/1"), getRequest("/2"), upgradeTo("/ws/3")} {
+		client.Put(request)
+		m := readMirrored(t, client)
+		if got := m.head.Values("X-Forwarded-For"); len(got) != 1 || got[0] != "192.0.2.1" {
+			t.Errorf("X-Forwarded-For %q at %q, want the announced client", got, m.head.Target)
+		}
+	}
+	client.WantEcho("a tunnel")
+}
+
 // forgery is what a client would like the backend to believe.
 var forgery = []string{
 	"X-Forwarded-For: 203.0.113.9, 203.0.113.10", "X-Forwarded-Proto: https",
@@ -175,14 +192,16 @@ func TestTrustedNetworks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := startWith(t, rig.Config{ListenerX: "proxy_protocol: optional", More: "trusted_networks: " + c.trusted},
-				`- {path: /ws/, to: "ws://%[1]s/"}`, newMirror(t, "b"))
-			m := look(t, proxy, c.header+rig.UpgradeRequest("/ws/x", c.lines...))
-			if m.backend == "" {
-				t.Fatalf("answer %q", m.Raw)
-			}
-			for i, field := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"} {
-				if got := m.head.Values(field); len(got) != 1 || got[0] != c.want[i] {
-					t.Errorf("%s: %q, want %q", field, got, c.want[i])
+				`- {path: /, to: "http://%[1]s/"}`, newMirror(t, "b"))
+			for _, request := range []string{rig.UpgradeRequest("/x", c.lines...), getRequest("/x", c.lines...)} {
+				m := look(t, proxy, c.header+request)
+				if m.backend == "" {
+					t.Fatalf("answer %q", m.Raw)
+				}
+				for i, field := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"} {
+					if got := m.head.Values(field); len(got) != 1 || got[0] != c.want[i] {
+						t.Errorf("%s: %q, want %q", field, got, c.want[i])
+					}
 				}
 			}
 		})
@@ -193,19 +212,21 @@ func TestTrustedNetworks(t *testing.T) {
 func TestRequestHeaders(t *testing.T) {
 	proxy := startRoutes(t, `
 - path: /ws/
-  to: "ws://%[1]s/"
+  to: "http://%[1]s/"
   request_headers: {set: {X-Site: a b, Authorization: "Bearer ours"}, remove: [X-Debug, Cookie]}
-- {path: /plain/, to: "ws://%[1]s/"}`, newMirror(t, "b"))
+- {path: /plain/, to: "http://%[1]s/"}`, newMirror(t, "b"))
 	lines := []string{"x-site: forged", "X-DEBUG: 1", "Cookie: a=1", "cookie: b=2", "Authorization: Basic x", "X-Other:  kept "}
-	m := look(t, proxy, rig.UpgradeRequest("/ws/x", lines...))
-	plain := look(t, proxy, rig.UpgradeRequest("/plain/x", lines...))
+	changed := []mirrored{look(t, proxy, rig.UpgradeRequest("/ws/x", lines...)), look(t, proxy, getRequest("/ws/x", lines...))}
+	plain := []mirrored{look(t, proxy, rig.UpgradeRequest("/plain/x", lines...)), look(t, proxy, getRequest("/plain/x", lines...))}
 	for name, want := range map[string][2]string{
 		"X-Site": {"a b", "forged"}, "X-Debug": {"", "1"}, "Cookie": {"", "a=1|b=2"},
 		"Authorization": {"Bearer ours", "Basic x"}, "X-Other": {"kept", "kept"},
 	} {
-		for i, m := range []mirrored{m, plain} {
-			if got := strings.Join(m.head.Values(name), "|"); got != want[i] {
-				t.Errorf("%s: %q, want %q", name, got, want[i])
+		for i, group := range [][]mirrored{changed, plain} {
+			for _, m := range group {
+				if got := strings.Join(m.head.Values(name), "|"); got != want[i] {
+					t.Errorf("%s: %q, want %q, in %q", name, got, want[i], m.head.Raw)
+				}
 			}
 		}
 	}
