@@ -147,7 +147,7 @@ var faultStates = []faultState{
 	{"parting, backend has died", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		s.CloseWrite()
-		wantClose(t, c, internalError)
+		wantCloseAndEnd(t, c, internalError)
 		return c, s
 	}},
 	{"draining, pipe full", true, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {

@@ -20,9 +20,9 @@ const (
 	internalError = 1011
 )
 
-// wantClose ends the test unless a Close frame with that code, masked for a
+// wantCloseAndEnd ends the test unless a Close frame with that code, masked for a
 // backend alone, is all that comes before the end in good order.
-func wantClose(t *testing.T, e end, code uint16) {
+func wantCloseAndEnd(t *testing.T, e end, code uint16) {
 	t.Helper()
 	_ = e.SetReadDeadline(time.Now().Add(rig.Soon))
 	got, err := io.ReadAll(e)
@@ -66,25 +66,25 @@ func TestSideDies(t *testing.T) {
 		t.Run("backend FIN", func(t *testing.T) {
 			client, server := open(t)
 			server.CloseWrite()
-			wantClose(t, client, internalError)
-			wantClose(t, server, internalError)
+			wantCloseAndEnd(t, client, internalError)
+			wantCloseAndEnd(t, server, internalError)
 		})
 		t.Run("backend RST", func(t *testing.T) {
 			client, server := open(t)
 			server.Reset()
-			wantClose(t, client, internalError)
+			wantCloseAndEnd(t, client, internalError)
 		})
 		t.Run("client RST", func(t *testing.T) {
 			client, server := open(t)
 			client.Reset()
-			wantClose(t, server, internalError)
+			wantCloseAndEnd(t, server, internalError)
 		})
 		t.Run("backend FIN after a message", func(t *testing.T) {
 			client, server := open(t)
 			server.Put("\x81\x02hi")
 			client.Want("\x81\x02hi")
 			_ = server.Close()
-			wantClose(t, client, internalError)
+			wantCloseAndEnd(t, client, internalError)
 		})
 		t.Run("backend FIN within a frame", func(t *testing.T) {
 			client, server := open(t)
@@ -121,11 +121,11 @@ func TestDrainSaysGoodbye(t *testing.T) {
 		client.Want(partOfFrame)
 		proxy.Signal(syscall.SIGTERM)
 		for _, e := range ends {
-			wantClose(t, e, goingAway)
+			wantCloseAndEnd(t, e, goingAway)
 			_ = e.Close()
 		}
 		client.WantEnd() // nothing can be said within a frame
-		wantClose(t, server, goingAway)
+		wantCloseAndEnd(t, server, goingAway)
 		_, _ = client.Close(), server.Close()
 		if code := proxy.WaitExit(rig.Soon); code != 0 {
 			t.Errorf("exit status %d", code)
@@ -182,7 +182,7 @@ func TestKilledBackendIsUnderstood(t *testing.T) {
 			for _, s := range sessions {
 				s.wantEnd(t, internalError)
 			}
-			wantClose(t, raw, internalError)
+			wantCloseAndEnd(t, raw, internalError)
 			_ = raw.Close()
 			proxy.WaitTunnels(0)
 		})

@@ -58,7 +58,7 @@ func TestHalfCloseTimeoutIsSaid(t *testing.T) {
 	client, server := rig.Open(proxy, backend, "/ws/x")
 	client.CloseWrite()
 	server.WantEnd()
-	within(t, shortTimeout-100*time.Millisecond, shortLate, func() { wantClose(t, client, goingAway) })
+	within(t, shortTimeout-100*time.Millisecond, shortLate, func() { wantCloseAndEnd(t, client, goingAway) })
 	_ = server.Close()
 	proxy.WaitTunnels(0)
 }

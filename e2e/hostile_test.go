@@ -43,9 +43,9 @@ var services = []struct {
 	name   string
 	tunnel rig.Settings
 }{
-	{"async", rig.Settings{"async": "on"}},
-	{"sync", rig.Settings{"async": "off"}},
-	{"delayed", rig.Settings{"async_delay": "50ms"}},
+	{"ProxyWebsocketAsync ON", rig.Settings{"async": "on"}},
+	{"ProxyWebsocketAsync OFF", rig.Settings{"async": "off"}},
+	{"ProxyWebsocketAsyncDelay 50ms", rig.Settings{"async_delay": "50ms"}},
 }
 
 // eachService runs test on a bench for each way to serve tunnels.

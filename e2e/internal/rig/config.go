@@ -27,6 +27,7 @@ type Config struct {
 	LogLevel  string // default info
 	LogFormat string // default json
 	LogTunnel string // `log.tunnels`, default both
+	More      string // further top-level lines, e.g. `trusted_networks: [::1]`
 
 	Engine string // default what Engine returns
 
@@ -35,6 +36,7 @@ type Config struct {
 	User        int    // user and group to run as, 0 = inherited
 	NoUring     bool   // io_uring_setup(2) is forbidden
 	TinyLogPipe bool   // shrink the pipe behind stderr to one page
+	Warned      bool   // the configuration has warnings, which are no log lines
 }
 
 // Engine is the engine that every configuration asks for: what the environment
@@ -55,6 +57,9 @@ func (c *Config) yaml(dir string) string {
 	writeSettings(&b, "timeouts", c.timeouts())
 	writeSettings(&b, "limits", c.Limits)
 	writeSettings(&b, "tunnel", c.tunnel())
+	if c.More != "" {
+		fmt.Fprintln(&b, c.More)
+	}
 	b.WriteString("listeners:\n")
 	for _, address := range c.listeners() {
 		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", c.ListenerX))

@@ -60,7 +60,7 @@ func launch(t testing.TB, cfg Config) *Proxy {
 	dir := TempDir(t, cfg.User)
 	p := &Proxy{t: t, process: &process{
 		Logs: newLogs(), Dir: dir, File: filepath.Join(dir, "wsplice.yaml"),
-		cfg: cfg, admin: cfg.adminAddress(dir), exited: make(chan struct{}),
+		cfg: cfg, admin: cfg.adminAddress(dir), exited: make(chan struct{}), talks: cfg.Warned,
 	}}
 	if err := os.WriteFile(p.File, []byte(cfg.yaml(dir)), 0o644); err != nil {
 		t.Fatal(err)
