@@ -233,6 +233,11 @@ func (t *Tunnel) backFromSync() {
 		t.setState(stateRelaying)
 	}
 	for _, f := range [...]*flow{&t.up, &t.down} {
+		if v.ends[t.direction(f)].need == splice.SinkFailed {
+			t.opposite(f).died = true // which may have come back with a mere end
+		}
+	}
+	for _, f := range [...]*flow{&t.up, &t.down} {
 		if t.relays() && !f.finished {
 			t.takeBack(f, v.ends[t.direction(f)])
 		}
