@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"wsplice/internal/testutil"
 )
 
 // Bytes that come with the 101, or with the request, may end in what could be
@@ -137,5 +139,24 @@ func testHalfCloseAfterSilence(t *testing.T, change func(*Config)) {
 		if f.Header.OpCode != ws.OpPing {
 			t.Fatalf("got %+v before the late message", f.Header)
 		}
+	}
+}
+
+// A client that dies while the backend takes nothing does not go unnoticed.
+func TestDeathOfHeldBackClient(t *testing.T) { testDeathOfHeldBackClient(t, func(*Config) {}) }
+
+func TestDeathOfHeldBackClientInSync(t *testing.T) { testDeathOfHeldBackClient(t, synchronous) }
+
+func testDeathOfHeldBackClient(t *testing.T, change func(*Config)) {
+	for _, size := range []int{1000, 16 << 20} {
+		r := newRig(t, func(c *Config) {
+			change(c)
+			c.Routes[0].HalfCloseTimeout = 100 * time.Millisecond
+		})
+		client, _ := r.tunnel()
+		fillWith(t, client, masked(ws.NewBinaryFrame(make([]byte, size))))
+		reset(t, client)
+		testutil.Eventually(t, patience, "the end of the tunnel", func() bool { return r.server.Stats().Open == 0 })
+		r.close(patience)
 	}
 }

@@ -37,7 +37,7 @@ type service struct {
 	active          atomic.Int64 // time of the loop: the last byte in either direction
 	running         int          // goroutines that have not joined
 	ends            [directionCount]syncEnd
-	calledBack      bool
+	calledBack      atomic.Bool
 	then            *ending // what ends the tunnel once it is back
 }
 
@@ -197,10 +197,9 @@ func (t *Tunnel) start() {
 // callBack ends the goroutines' waiting. What they hold comes back with them.
 func (t *Tunnel) callBack() {
 	v := t.service
-	if v.calledBack {
+	if v.calledBack.Swap(true) { // before the deadlines: see untilSent
 		return
 	}
-	v.calledBack = true
 	past := time.Unix(1, 0)
 	for _, file := range [...]*os.File{v.client, v.backend} {
 		if err := file.SetDeadline(past); err != nil && !errors.Is(err, os.ErrClosed) {
@@ -269,8 +268,8 @@ func (t *Tunnel) takeBack(f *flow, end syncEnd) {
 		t.sourceEnded(f, end.errno)
 	case end.need == splice.SinkFailed:
 		t.sinkFailed(f, end.errno)
-	case f.pump.Lane() == splice.Copy && !sink.Out.InFlight():
-		t.resume(f)
+	case f.pump.Lane() == splice.Copy:
+		t.resume(f) // or watches the source while the sink is slow
 	}
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"os"
 	"sync"
+	"time"
 
 	"wsplice/internal/sys"
 	"wsplice/splice"
@@ -27,9 +28,9 @@ type end struct {
 // A wait is told to try again when the descriptor is ready, until try says that
 // it need not. Trying from within is what makes it safe: readiness that came
 // before is not remembered.
-func (e end) whenReadable(try func() bool) error { return e.when(try, (syscallConn).Read) }
+func (e end) whenReadable(try func() bool) error { return e.when(try, syscallConn.Read) }
 
-func (e end) whenWritable(try func() bool) error { return e.when(try, (syscallConn).Write) }
+func (e end) whenWritable(try func() bool) error { return e.when(try, syscallConn.Write) }
 
 type syscallConn interface {
 	Read(f func(fd uintptr) (done bool)) error
@@ -72,7 +73,7 @@ func (s *syncFlow) serve() syncEnd {
 	}
 }
 
-// calledBack is the end of a wait that has been given a deadline in the past.
+// calledBack is the end of a wait whose deadline has passed.
 var calledBack = syncEnd{need: splice.NeedTurn}
 
 // copy moves what one read brings.
@@ -120,7 +121,7 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 		return end, false
 	}
 	var errno sys.Errno
-	err := s.sink.whenWritable(func() bool {
+	err := s.untilSent(func() bool {
 		for len(b) > 0 {
 			var n int
 			if n, errno = s.sink.fd.Send(b); errno != 0 {
@@ -139,6 +140,27 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 		return syncEnd{splice.SinkFailed, errno}, true
 	}
 	return end, false
+}
+
+// untilSent calls try until it says that the sink need not be waited for, or
+// fails when the goroutine is to go home: it was called back, or the sink has
+// kept it waiting for slowAfter. The loop then waits for the sink, and sees
+// meanwhile whether the source dies.
+func (s *syncFlow) untilSent(try func() bool) error {
+	v := s.tunnel.service
+	if v.calledBack.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	if try() {
+		return nil
+	}
+	if err := s.sink.file.SetWriteDeadline(time.Now().Add(slowAfter)); err != nil {
+		return err
+	}
+	if v.calledBack.Load() { // its deadline in the past may be overwritten
+		return os.ErrDeadlineExceeded
+	}
+	return s.sink.whenWritable(try)
 }
 
 func (s *syncFlow) startSplice() {
@@ -160,7 +182,7 @@ func (s *syncFlow) splice() (end syncEnd, over bool) {
 		need, errno = s.move()
 		return need != splice.NeedSink
 	}
-	if err := s.sink.whenWritable(move); err != nil {
+	if err := s.untilSent(move); err != nil {
 		return calledBack, true // with what is in the pipe
 	}
 	switch need {
