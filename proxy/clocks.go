@@ -60,20 +60,18 @@ func (t *Tunnel) onClocks() {
 		t.end(sideProxy, causeLifetime)
 		return
 	}
-	if t.relays() && t.pings != nil {
+	limit := t.quietLimit()
+	if limit > 0 && now-t.active >= limit && !t.noteProgress() {
+		t.wasQuiet()
+		return
+	}
+	if t.relays() && t.pings != nil { // behind noteProgress, which must not see them
 		if t.ping(); !t.relays() {
 			return
 		}
 	}
 	next := t.nextClock()
-	if limit := t.quietLimit(); limit > 0 {
-		if now-t.active >= limit {
-			t.noteProgress()
-		}
-		if now-t.active >= limit {
-			t.wasQuiet()
-			return
-		}
+	if limit > 0 {
 		next = min(next, t.active+limit)
 	}
 	t.armAt(next)

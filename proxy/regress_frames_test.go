@@ -160,3 +160,33 @@ func testDeathOfHeldBackClient(t *testing.T, change func(*Config)) {
 		r.close(patience)
 	}
 }
+
+// A side whose stream is no frames any more is not pinged: its answers would
+// pass to the other one.
+func TestNoPingsAfterAViolation(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Routes[0].PingInterval, c.Routes[0].Lifetime = 100*time.Millisecond, time.Second
+	})
+	client, backend := r.tunnel()
+	write(t, client, "no frame at all")
+	expect(t, backend, "no frame at all")
+	expectClose(t, client, ws.StatusGoingAway)
+	if got := expectEnd(t, backend); got != "" {
+		t.Errorf("the backend got %q", got)
+	}
+}
+
+// Answers to our pings are nothing that a tunnel goes to its goroutines for.
+func TestPongsLeaveAnIdleTunnelParked(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Routes[0].AsyncDelay, c.Routes[0].PingInterval = 10*time.Millisecond, 50*time.Millisecond
+	})
+	client, backend := r.tunnel()
+	for range 6 {
+		send(t, backend, plain(ws.NewPongFrame(expectFrame(t, backend, ws.OpPing, true).Payload)))
+		send(t, client, masked(ws.NewPongFrame(expectFrame(t, client, ws.OpPing, false).Payload)))
+	}
+	if n := r.times(stateRelaying, stateSync); n != 1 {
+		t.Errorf("went to goroutines %d times", n)
+	}
+}

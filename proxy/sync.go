@@ -256,9 +256,11 @@ func (t *Tunnel) backFromSync() {
 // takeBack goes on with what a goroutine left.
 func (t *Tunnel) takeBack(f *flow, end syncEnd) {
 	_, sink := t.ends(f)
-	if f.pump.Lane() == splice.Splice {
+	switch {
+	case end.need == splice.SourceFailed: // then everything before it was sent
+	case f.pump.Lane() == splice.Splice:
 		t.move(f)
-	} else if f.pump.Parked() > 0 {
+	case f.pump.Parked() > 0:
 		f.slow = true
 		t.sendParked(f, sink)
 	}

@@ -107,12 +107,12 @@ func (t *Tunnel) received(f *flow, op *loop.Op) {
 				t.sendParked(f, sink)
 			}
 		}
-		if len(b) > 0 {
+		if len(b) > 0 && !f.finished {
 			t.active = t.worker.loop.Now()
 			t.forward(f, sink, b, sendingLent)
 		}
 		if t.relays() && !f.finished && !t.syncing {
-			if t.steer(f, source, sink, n); t.wantsSync(true) {
+			if t.steer(f, source, sink, n); t.wantsSync(len(kept)+len(b) > 0) {
 				t.startSync()
 			}
 		}
@@ -217,6 +217,9 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 	}
 	if f.finished {
 		f.pump.Drop(t.worker.pipes) // it was given up meanwhile
+		if t.syncing {
+			t.trySync()
+		}
 		return
 	}
 	if memory == sendingParked {
@@ -349,10 +352,6 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 	t.blame(t.sourceSide(f), causeOf(errno))
 	f.ended = true
 	t.stayFor(f)
-	f.pump.Park(f.frames.Kept()) // no pong of ours after all
-	if _, sink := t.ends(f); f.pump.Parked() > 0 && !sink.Out.InFlight() {
-		t.sendParked(f, sink)
-	}
 	// A backend that leaves without a Close has died as far as the client is
 	// concerned. A client may half-close and still read: its FIN says nothing yet.
 	f.died = f.died || errno != 0 || f == &t.down && !t.up.ended
@@ -360,10 +359,17 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 		// The connection is gone in both directions.
 		t.abandon(t.opposite(f))
 	}
-	if _, sink := t.ends(f); sink.Out.InFlight() {
+	_, sink := t.ends(f)
+	f.pump.Park(f.frames.Kept()) // no pong of ours after all
+	if f.pump.Parked() > 0 && !sink.Out.InFlight() {
+		t.sendParked(f, sink)
+	}
+	switch {
+	case f.finished: // the sink has failed
+	case sink.Out.InFlight():
 		t.worker.loop.Await(sink)
 		t.settle() // sent will finish it
-	} else {
+	default:
 		t.finish(f)
 	}
 }
