@@ -165,7 +165,7 @@ func testDeathOfHeldBackClient(t *testing.T, change func(*Config)) {
 // pass to the other one.
 func TestNoPingsAfterAViolation(t *testing.T) {
 	r := newRig(t, func(c *Config) {
-		c.Routes[0].PingInterval, c.Routes[0].Lifetime = 100*time.Millisecond, time.Second
+		c.Routes[0].PingInterval, c.Routes[0].Lifetime = 300*time.Millisecond, time.Second
 	})
 	client, backend := r.tunnel()
 	write(t, client, "no frame at all")
