@@ -61,7 +61,8 @@ func (s *syncFlow) run() {
 // serve moves bytes until the direction ends or is called back.
 func (s *syncFlow) serve() syncEnd {
 	for {
-		end, over := syncEnd{}, false
+		var end syncEnd
+		var over bool
 		if s.flow.pump.Lane() == splice.Splice {
 			end, over = s.splice()
 		} else {
@@ -154,7 +155,8 @@ func (s *syncFlow) untilSent(try func() bool) error {
 	if try() {
 		return nil
 	}
-	if err := s.sink.file.SetWriteDeadline(time.Now().Add(slowAfter)); err != nil {
+	until := time.Now().Add(slowAfter) //nolint:forbidigo // Go's poller takes no time of the loop
+	if err := s.sink.file.SetWriteDeadline(until); err != nil {
 		return err
 	}
 	if v.calledBack.Load() { // its deadline in the past may be overwritten
