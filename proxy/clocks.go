@@ -7,20 +7,21 @@ import "time"
 //
 //	clock       since                          then
 //	idle        the last byte, either way      idle_timeout: the tunnel ends
-//	half-close  the same, one direction ended  half_close_timeout: the tunnel ends
+//	half-close  the same, or the first FIN     half_close_timeout: the tunnel ends
 //	lifetime    the 101                        lifetime, ±10% by tunnel: it ends
 //	ping        the 101                        every ping_interval: a ping to both
 //	pong        a ping to one side             pong_timeout without a byte of it: it ends
 //	guard       the 101                        5 s, once: see guard
 const never = time.Duration(1<<63 - 1)
 
-// armClocks starts the timer anew: the state has changed, or relaying begins.
+// armClocks starts the clocks anew: relaying begins, or a direction has ended,
+// which may break a long silence.
 func (t *Tunnel) armClocks() {
+	t.active = t.worker.loop.Now()
 	t.unsent = 0 // not looked at: what is there then counts as progress
 	next := t.nextClock()
 	if limit := t.quietLimit(); limit > 0 {
-		// From now: half-closing may end a long silence.
-		next = min(next, t.worker.loop.Now()+limit)
+		next = min(next, t.active+limit)
 	}
 	t.armAt(next)
 }
@@ -59,20 +60,18 @@ func (t *Tunnel) onClocks() {
 		t.end(sideProxy, causeLifetime)
 		return
 	}
-	if t.relays() && t.pings != nil {
+	limit := t.quietLimit()
+	if limit > 0 && now-t.active >= limit && !t.noteProgress() {
+		t.wasQuiet()
+		return
+	}
+	if t.relays() && t.pings != nil { // behind noteProgress, which must not see them
 		if t.ping(); !t.relays() {
 			return
 		}
 	}
 	next := t.nextClock()
-	if limit := t.quietLimit(); limit > 0 {
-		if now-t.active >= limit {
-			t.noteProgress()
-		}
-		if now-t.active >= limit {
-			t.wasQuiet()
-			return
-		}
+	if limit > 0 {
 		next = min(next, t.active+limit)
 	}
 	t.armAt(next)

@@ -109,7 +109,11 @@ func (f *flow) spliceMost() int {
 // splicedBy takes note of n bytes that were taken from the source without
 // being looked at.
 func (f *flow) splicedBy(n int) {
-	if n > 0 && !f.frames.Opaque() {
+	if n == 0 {
+		return
+	}
+	f.heard++
+	if !f.frames.Opaque() {
 		f.frames.Advance(uint64(n))
 	}
 }

@@ -49,6 +49,10 @@ const (
 	// service reads at once.
 	syncBufferBytes = 32 << 10
 
+	// slowAfter is how long a goroutine waits for its sink before it leaves that
+	// to the loop.
+	slowAfter = time.Second
+
 	// pingRetry is how long a ping of ours waits for a frame to end.
 	pingRetry = 250 * time.Millisecond
 

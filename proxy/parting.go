@@ -40,6 +40,12 @@ func (f *flow) speaks() bool {
 	return !f.finished && f.pump.Lane() == splice.Copy && f.frames.AtBoundary()
 }
 
+// mute reports whether no frame of ours may ever go into f again.
+func (f *flow) mute() bool {
+	_, closed := f.frames.CloseCode()
+	return closed || f.frames.Opaque()
+}
+
 // inject sends a frame of ours into f, which speaks.
 func (t *Tunnel) inject(f *flow, b []byte) {
 	_, sink := t.ends(f)

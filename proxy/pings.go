@@ -84,17 +84,22 @@ func (t *Tunnel) pingSource(f *flow) {
 	}
 	timeout := t.route.PongTimeout
 	switch {
-	case f.ended || into.finished:
-		s.since, s.next = 0, never // it could not answer
+	case f.ended || into.finished || f.frames.Opaque() || into.mute():
+		// It could not answer, its answer would go on to the other side, or no
+		// ping can reach it any more.
+		s.since, s.next = 0, never
 		return
 	case s.since != 0 && timeout > 0 && now >= s.since+timeout:
 		t.end(t.sourceSide(f), causeNoPong)
 		return
 	case now < s.next:
 		return
+	case into.pump.Held() > 0:
+		s.next = now + pingRetry // the side is slow
+		return
 	case s.owes.Load() != 0:
-	case !into.speaks() || into.pump.Held() > 0:
-		s.next = now + pingRetry // in the middle of a frame, or the side is slow
+	case !into.speaks():
+		s.next = now + pingRetry // in the middle of a frame
 		return
 	default:
 		t.inject(into, frame.AppendPing(nil, t.pings.payload, into == &t.up))

@@ -37,7 +37,7 @@ type service struct {
 	active          atomic.Int64 // time of the loop: the last byte in either direction
 	running         int          // goroutines that have not joined
 	ends            [directionCount]syncEnd
-	calledBack      bool
+	calledBack      atomic.Bool
 	then            *ending // what ends the tunnel once it is back
 }
 
@@ -197,10 +197,9 @@ func (t *Tunnel) start() {
 // callBack ends the goroutines' waiting. What they hold comes back with them.
 func (t *Tunnel) callBack() {
 	v := t.service
-	if v.calledBack {
+	if v.calledBack.Swap(true) { // before the deadlines: see untilSent
 		return
 	}
-	v.calledBack = true
 	past := time.Unix(1, 0)
 	for _, file := range [...]*os.File{v.client, v.backend} {
 		if err := file.SetDeadline(past); err != nil && !errors.Is(err, os.ErrClosed) {
@@ -233,6 +232,11 @@ func (t *Tunnel) backFromSync() {
 		t.setState(stateRelaying)
 	}
 	for _, f := range [...]*flow{&t.up, &t.down} {
+		if v.ends[t.direction(f)].need == splice.SinkFailed {
+			t.opposite(f).died = true // which may have come back with a mere end
+		}
+	}
+	for _, f := range [...]*flow{&t.up, &t.down} {
 		if t.relays() && !f.finished {
 			t.takeBack(f, v.ends[t.direction(f)])
 		}
@@ -252,9 +256,11 @@ func (t *Tunnel) backFromSync() {
 // takeBack goes on with what a goroutine left.
 func (t *Tunnel) takeBack(f *flow, end syncEnd) {
 	_, sink := t.ends(f)
-	if f.pump.Lane() == splice.Splice {
+	switch {
+	case end.need == splice.SourceFailed: // then everything before it was sent
+	case f.pump.Lane() == splice.Splice:
 		t.move(f)
-	} else if f.pump.Parked() > 0 {
+	case f.pump.Parked() > 0:
 		f.slow = true
 		t.sendParked(f, sink)
 	}
@@ -264,8 +270,8 @@ func (t *Tunnel) takeBack(f *flow, end syncEnd) {
 		t.sourceEnded(f, end.errno)
 	case end.need == splice.SinkFailed:
 		t.sinkFailed(f, end.errno)
-	case f.pump.Lane() == splice.Copy && !sink.Out.InFlight():
-		t.resume(f)
+	case f.pump.Lane() == splice.Copy:
+		t.resume(f) // or watches the source while the sink is slow
 	}
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"os"
 	"sync"
+	"time"
 
 	"wsplice/internal/sys"
 	"wsplice/splice"
@@ -70,7 +71,7 @@ func (s *syncFlow) serve() syncEnd {
 	}
 }
 
-// calledBack is the end of a wait that has been given a deadline in the past.
+// calledBack is the end of a wait whose deadline has passed.
 var calledBack = syncEnd{need: splice.NeedTurn}
 
 // copy moves what one read brings.
@@ -118,7 +119,7 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 		return end, false
 	}
 	var errno sys.Errno
-	err := s.sink.whenWritable(func() bool {
+	err := s.untilSent(func() bool {
 		for len(b) > 0 {
 			var n int
 			if n, errno = s.sink.fd.Send(b); errno != 0 {
@@ -137,6 +138,28 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 		return syncEnd{splice.SinkFailed, errno}, true
 	}
 	return end, false
+}
+
+// untilSent calls try until it says that the sink need not be waited for, or
+// fails when the goroutine is to go home: it was called back, or the sink has
+// kept it waiting for slowAfter. The loop then waits for the sink, and sees
+// meanwhile whether the source dies.
+func (s *syncFlow) untilSent(try func() bool) error {
+	v := s.tunnel.service
+	if v.calledBack.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	if try() {
+		return nil
+	}
+	until := time.Now().Add(slowAfter) //nolint:forbidigo // Go's poller takes no time of the loop
+	if err := s.sink.file.SetWriteDeadline(until); err != nil {
+		return err
+	}
+	if v.calledBack.Load() { // its deadline in the past may be overwritten
+		return os.ErrDeadlineExceeded
+	}
+	return s.sink.whenWritable(try)
 }
 
 func (s *syncFlow) startSplice() {
@@ -158,7 +181,7 @@ func (s *syncFlow) splice() (end syncEnd, over bool) {
 		need, errno = s.move()
 		return need != splice.NeedSink
 	}
-	if err := s.sink.whenWritable(move); err != nil {
+	if err := s.untilSent(move); err != nil {
 		return calledBack, true // with what is in the pipe
 	}
 	switch need {

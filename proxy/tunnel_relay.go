@@ -17,11 +17,13 @@ func (t *Tunnel) startRelay(n int) {
 	w.logOpen(t)
 	t.followFrames()
 	t.armClocks()
-	t.filter(&t.down, x.answer[n:]) // with no ping sent yet, everything goes on
-	t.filter(&t.up, x.early())
+	// What may become a pong of ours is held back here too.
+	_, rest := t.filter(&t.down, x.answer[n:])
+	answer := x.answer[:n+len(rest)]
+	_, early := t.filter(&t.up, x.early())
 	t.down.skip = int32(n + t.down.pump.Parked()) // an interim answer may still be parked
-	t.forward(&t.down, &t.client, x.answer, sendingExchange)
-	if early := x.early(); len(early) > 0 && t.relays() {
+	t.forward(&t.down, &t.client, answer, sendingExchange)
+	if t.relays() {
 		t.forward(&t.up, &t.backend, early, sendingExchange)
 	}
 	if !t.relays() {
@@ -105,12 +107,12 @@ func (t *Tunnel) received(f *flow, op *loop.Op) {
 				t.sendParked(f, sink)
 			}
 		}
-		if len(b) > 0 {
+		if len(b) > 0 && !f.finished {
 			t.active = t.worker.loop.Now()
 			t.forward(f, sink, b, sendingLent)
 		}
 		if t.relays() && !f.finished && !t.syncing {
-			if t.steer(f, source, sink, n); t.wantsSync(true) {
+			if t.steer(f, source, sink, n); t.wantsSync(len(kept)+len(b) > 0) {
 				t.startSync()
 			}
 		}
@@ -215,6 +217,9 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 	}
 	if f.finished {
 		f.pump.Drop(t.worker.pipes) // it was given up meanwhile
+		if t.syncing {
+			t.trySync()
+		}
 		return
 	}
 	if memory == sendingParked {
@@ -296,6 +301,7 @@ func (t *Tunnel) unwatch(source *loop.Socket) {
 // was closed in both directions. What it sent before may still be read.
 func (t *Tunnel) hungUp(f *flow) {
 	t.stayFor(f)
+	f.died = true
 	if opposite := t.opposite(f); !opposite.finished {
 		t.blame(t.sourceSide(f), causeReset)
 		t.abandon(opposite)
@@ -346,21 +352,24 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 	t.blame(t.sourceSide(f), causeOf(errno))
 	f.ended = true
 	t.stayFor(f)
-	f.pump.Park(f.frames.Kept()) // no pong of ours after all
-	if _, sink := t.ends(f); f.pump.Parked() > 0 && !sink.Out.InFlight() {
-		t.sendParked(f, sink)
-	}
 	// A backend that leaves without a Close has died as far as the client is
 	// concerned. A client may half-close and still read: its FIN says nothing yet.
-	f.died = errno != 0 || f == &t.down && !t.up.ended
+	f.died = f.died || errno != 0 || f == &t.down && !t.up.ended
 	if errno != 0 {
 		// The connection is gone in both directions.
 		t.abandon(t.opposite(f))
 	}
-	if _, sink := t.ends(f); sink.Out.InFlight() {
+	_, sink := t.ends(f)
+	f.pump.Park(f.frames.Kept()) // no pong of ours after all
+	if f.pump.Parked() > 0 && !sink.Out.InFlight() {
+		t.sendParked(f, sink)
+	}
+	switch {
+	case f.finished: // the sink has failed
+	case sink.Out.InFlight():
 		t.worker.loop.Await(sink)
 		t.settle() // sent will finish it
-	} else {
+	default:
 		t.finish(f)
 	}
 }
@@ -377,6 +386,9 @@ func (t *Tunnel) sinkFailed(f *flow, errno sys.Errno) {
 	if !t.relays() {
 		t.close() // an interim answer or a refusal that the client does not want
 		return
+	}
+	if opposite := t.opposite(f); !opposite.ended {
+		opposite.died = true // the kernel tells of the error once: a read may find a mere end
 	}
 	t.abandon(f)
 	t.settle()
