@@ -138,7 +138,14 @@ func (a *acceptor) finish() {
 // starve makes the acceptors wait for a tunnel of this loop to end, or for a
 // moment: other loops and other parts of the process release descriptors too.
 func (w *worker) starve() {
-	w.starved = true
+	if !w.starved {
+		w.starved = true
+		w.server.starving.Add(1)
+	}
+	for _, other := range w.server.workers {
+		// A loop that is too busy to be told is not what this one waits for.
+		_ = other.loop.Post(other.callBackSome)
+	}
 	if !w.retryTimer.Armed() {
 		w.pause = min(max(2*w.pause, acceptPause), acceptPauseMax)
 		w.loop.Arm(&w.retryTimer, (*retry)(w), w.pause)
@@ -152,7 +159,10 @@ type retry worker
 func (r *retry) OnTimer(*loop.Timer) { (*worker)(r).resumeAccepting() }
 
 func (w *worker) resumeAccepting() {
-	w.starved = false
+	if w.starved {
+		w.starved = false
+		w.server.starving.Add(-1)
+	}
 	w.loop.Disarm(&w.retryTimer)
 	for _, a := range w.acceptors {
 		a.start()

@@ -49,6 +49,10 @@ const (
 	// service reads at once.
 	syncBufferBytes = 32 << 10
 
+	// callBacksAtOnce is how many tunnels are called back from their goroutines
+	// when a connection waits for descriptors.
+	callBacksAtOnce = 16
+
 	// slowAfter is how long a goroutine waits for its sink before it leaves that
 	// to the loop.
 	slowAfter = time.Second

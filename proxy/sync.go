@@ -62,7 +62,7 @@ func (t *Tunnel) wantsSync(bytesCame bool) bool {
 // startSync begins to hand the tunnel over, unless a peer is slow: then the loop
 // serves it until that is over.
 func (t *Tunnel) startSync() {
-	if t.syncing || !t.relays() || !t.maySync(&t.up) || !t.maySync(&t.down) {
+	if t.syncing || t.worker.server.starving.Load() > 0 || !t.relays() || !t.maySync(&t.up) || !t.maySync(&t.down) {
 		return
 	}
 	if !t.worker.server.budget.Take(descriptorsPerTunnel) {
@@ -208,6 +208,18 @@ func (t *Tunnel) callBack() {
 	}
 }
 
+// callBackSome makes room for a connection that waits for descriptors: serving
+// it comes before serving others by goroutines.
+func (w *worker) callBackSome() {
+	left := callBacksAtOnce
+	w.each(func(t *Tunnel) {
+		if left > 0 && t.service != nil && !t.service.calledBack.Load() {
+			left--
+			t.callBack()
+		}
+	})
+}
+
 // joined takes a goroutine's end.
 func (t *Tunnel) joined(f *flow, end syncEnd) {
 	v := t.service
@@ -224,6 +236,9 @@ func (t *Tunnel) backFromSync() {
 	v.client.Close()
 	v.backend.Close()
 	t.worker.server.budget.Give(descriptorsPerTunnel)
+	if t.worker.starved {
+		t.worker.resumeAccepting()
+	}
 	t.active = max(t.active, time.Duration(v.active.Load()))
 	t.service = nil
 	if t.up.finished || t.down.finished {

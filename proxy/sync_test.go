@@ -206,6 +206,24 @@ func TestSyncSlowReader(t *testing.T) {
 	}
 }
 
+// A connection that waits for descriptors gets those of tunnels in synchronous
+// service, which the loop then serves.
+func TestSyncMakesRoom(t *testing.T) {
+	const tunnels = 8
+	r := newRigWith(t, synchronous, func(s *Server) {
+		for s.budget.Left() > tunnels*descriptorsPerTunnel {
+			s.budget.Take(1)
+		}
+	})
+	for range tunnels {
+		client, backend := r.tunnel()
+		for range 2 { // in synchronous service or not
+			send(t, client, masked(text("up")))
+			expect(t, backend, string(masked(text("up"))))
+		}
+	}
+}
+
 // Without descriptors for it, a tunnel is served by the loop like any other.
 func TestSyncWithoutDescriptors(t *testing.T) {
 	r := newRigWith(t, synchronous, func(s *Server) {

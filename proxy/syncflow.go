@@ -81,14 +81,20 @@ func (s *syncFlow) copy() (end syncEnd, over bool) {
 		n      int
 		errno  sys.Errno
 	)
-	err := s.source.whenReadable(func() bool {
+	try := func() bool {
 		buffer = syncBuffers.Get().(*[syncBufferBytes]byte)
 		if n, errno = s.source.fd.Recv(buffer[:]); errno == sys.EAGAIN {
 			syncBuffers.Put(buffer)
 			buffer = nil
 		}
 		return errno != sys.EAGAIN
-	})
+	}
+	// First without waiting: however soon the tunnel is called back, each visit
+	// moves what is there.
+	var err error
+	if !try() {
+		err = s.source.whenReadable(try)
+	}
 	if buffer != nil {
 		defer syncBuffers.Put(buffer)
 	}
