@@ -83,14 +83,18 @@ func TestTunnelsPerIPWithoutTunnels(t *testing.T) {
 	}, `- {path: /ws/, to: "ws://%[1]s/"}`, backend)
 	for _, script := range []string{"refuse", "close", "101-h2c", "200-upgrade", "half-head"} {
 		for range 3 {
-			client := rig.Dial(t, proxy.Addr(0))
-			client.Put(upgradeTo("/ws/" + script))
-			if a := client.Answer(); a.Status == 429 || a.Status == 101 {
-				t.Fatalf("%s: answer %q", script, a.Raw)
-			}
+			// The place is given back when the answer is out, which the client may
+			// read a moment before.
+			rig.Eventually(t, rig.Soon, "a place after "+script, func() bool {
+				a := look(t, proxy, upgradeTo("/ws/"+script))
+				if a.Status == 101 {
+					t.Fatalf("%s: answer %q", script, a.Raw)
+				}
+				return a.Status != 429
+			})
 		}
 	}
-	opened(t, proxy, upgradeTo("/ws/open")).WantEcho("the first tunnel")
+	rig.Eventually(t, rig.Soon, "a place for a tunnel", func() bool { return look(t, proxy, upgradeTo("/ws/open")).Status == 101 })
 }
 
 // TestTunnelsLimitNamesItself gives 503, for it is the server that is full.
