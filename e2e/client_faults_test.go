@@ -15,10 +15,8 @@ type faultState struct {
 	name string
 	// owed: something is still to be said to somebody, so that the tunnel may
 	// outlive the client's reset, within the half-close timeout.
-	owed bool
-	// asyncOnly: only loops see the client's reset in this state.
-	asyncOnly bool
-	reach     func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
+	owed  bool
+	reach func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn)
 }
 
 const (
@@ -51,9 +49,6 @@ func TestClientGoesInEveryState(t *testing.T) {
 	for _, state := range faultStates {
 		for name, end := range leave {
 			t.Run(state.name+"/"+name, func(t *testing.T) {
-				if state.asyncOnly && name == "RST" && !rig.Async() {
-					t.Skip("goroutines that wait for the backend to take bytes do not see the client's reset")
-				}
 				client, server := state.reach(t, proxy.In(t), backend.In(t))
 				end(client)
 				// After FIN the backend may go on; after RST there is nobody
