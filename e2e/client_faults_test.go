@@ -68,15 +68,15 @@ func TestClientGoesInEveryState(t *testing.T) {
 }
 
 var faultStates = []faultState{
-	{"connected", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"connected", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		return rig.Dial(t, p.Addr(0)), nil
 	}},
-	{"in the head", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"in the head", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x")[:80])
 		return c, nil
 	}},
-	{"connect pending", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"connect pending", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		idle := p.Usage().Files
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/pending/x"))
@@ -85,21 +85,21 @@ var faultStates = []faultState{
 		})
 		return c, nil
 	}},
-	{"waiting for the 101", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"waiting for the 101", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x"))
 		s := b.Next()
 		s.WantHead()
 		return c, s
 	}},
-	{"waiting for the 101 with early data", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"waiting for the 101 with early data", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x") + pattern(1, 4096))
 		s := b.Next()
 		s.WantHead()
 		return c, s
 	}},
-	{"half of the 101", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"half of the 101", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put(upgradeTo("/ws/x"))
 		s := b.Next()
@@ -107,52 +107,52 @@ var faultStates = []faultState{
 		s.Put("HTTP/1.1 101 Switching Protocols\r\nUpg")
 		return c, s
 	}},
-	{"relaying", false, false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"relaying", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		c.Put("up")
 		s.Want("up")
 		return c, s
 	}},
-	{"relaying, pipe full towards the client", false, false, func(
+	{"relaying, pipe full towards the client", false, func(
 		t *testing.T, p *rig.Proxy, b *rig.Backend,
 	) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		fill(t, s)
 		return c, s
 	}},
-	{"relaying, pipe full towards the backend", true, true, func(
+	{"relaying, pipe full towards the backend", true, func(
 		t *testing.T, p *rig.Proxy, b *rig.Backend,
 	) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		fill(t, c)
 		return c, s
 	}},
-	{"draining, backend silent", true, false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, backend silent", true, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		c.CloseWrite()
 		s.WantEnd()
 		return c, s
 	}},
-	{"draining, backend has closed", false, false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, backend has closed", false, func(_ *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/unread/x")
 		s.CloseWrite()
 		c.WantEnd()
 		return c, s
 	}},
-	{"parting, backend has died", false, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"parting, backend has died", false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Open(p, b, "/ws/x")
 		s.CloseWrite()
 		wantCloseAndEnd(t, c, internalError)
 		return c, s
 	}},
-	{"draining, pipe full", true, false, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"draining, pipe full", true, func(t *testing.T, p *rig.Proxy, b *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c, s := rig.Join(rig.DialNarrow(t, p.Addr(0), 4096), b, "/ws/x")
 		c.CloseWrite()
 		s.WantEnd()
 		fill(t, s)
 		return c, s
 	}},
-	{"lingering after a refusal", false, false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
+	{"lingering after a refusal", false, func(t *testing.T, p *rig.Proxy, _ *rig.Backend) (*rig.Client, *rig.BackendConn) {
 		c := rig.Dial(t, p.Addr(0))
 		c.Put("no HTTP at all\r\n\r\n")
 		if a := c.Answer(); a.Status != 400 {
