@@ -63,6 +63,7 @@ func (t *Tunnel) part(words farewell) {
 	t.cancelSync()
 	t.setState(stateParting)
 	t.worker.loop.Arm(&t.timer, t, lingerTimeout)
+	t.unsent = t.inQueues() // what a dead side never takes is no progress
 	for _, f := range [...]*flow{&t.up, &t.down} {
 		f.ended, f.toSplice = true, false
 		if f.speaks() {
