@@ -34,7 +34,6 @@ func (a *acceptor) start() {
 
 // Complete takes a connection off the queue.
 func (a *acceptor) Complete(_ *loop.Socket, op *loop.Op, kind loop.Kind) {
-	goesOn := op.More
 	switch {
 	case kind == loop.Close:
 		a.closed()
@@ -50,7 +49,8 @@ func (a *acceptor) Complete(_ *loop.Socket, op *loop.Op, kind loop.Kind) {
 		a.worker.counters.acceptErrors++
 		a.worker.starve()
 	}
-	if a.closed != nil && !goesOn {
+	// A connection without room has ended the accept in take: no more completes.
+	if a.closed != nil && !a.socket.In.InFlight() {
 		a.finish()
 	}
 }
