@@ -5,56 +5,41 @@ import (
 	"slices"
 )
 
-// An Interval is where the mean of some ratios lies with 95% confidence: the
-// geometric mean between its bounds, by Student's t on the logarithms of the
-// ratios, as twice as much and half as much are equally far from the same.
+// An Interval is where the median of some ratios lies with 95% confidence or a
+// little more: between two of them that were measured, by their order alone. It
+// assumes nothing of how they are spread, and a run that was disturbed moves it
+// by one place at most.
 type Interval struct {
-	Median, Mean float64
-	Low, High    float64
-	Count        int
+	Median    float64
+	Low, High float64
+	Count     int
 }
 
-// intervalOf returns the interval of ratios, all positive; ok is false for
-// fewer than two, of which nothing can be said.
+// intervalOf returns the interval of ratios; ok is false for fewer than six, of
+// which not even the smallest and the largest enclose the median with such
+// confidence.
 func intervalOf(ratios []float64) (v Interval, ok bool) {
 	n := len(ratios)
-	if n < 2 {
+	outer := outerRank(n)
+	if outer == 0 {
 		return Interval{}, false
 	}
+	sorted := slices.Sorted(slices.Values(ratios))
 	middle, _ := spreadOf(ratios)
-	// In order, so that the same ratios give the same sum.
-	logs := slices.Sorted(slices.Values(ratios))
-	mean := 0.0
-	for i := range logs {
-		logs[i] = math.Log(logs[i])
-		mean += logs[i] / float64(n)
-	}
-	squares := 0.0
-	for _, l := range logs {
-		squares += (l - mean) * (l - mean)
-	}
-	half := student(n-1) * math.Sqrt(squares/float64(n-1)/float64(n))
-	return Interval{
-		Median: middle.Median, Mean: math.Exp(mean), Low: math.Exp(mean - half), High: math.Exp(mean + half), Count: n,
-	}, true
+	return Interval{Median: middle.Median, Low: sorted[outer-1], High: sorted[n-outer], Count: n}, true
 }
 
-// studentTable holds the 97.5% quantiles of Student's t distribution for 1 to
-// 30 degrees of freedom.
-var studentTable = [...]float64{
-	12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-	2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-	2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
-}
-
-// student returns the 97.5% quantile for at least 1 degree of freedom: beyond
-// the table by Fisher's expansion from the normal distribution, which is within
-// 0.0001 there (Abramowitz and Stegun, 26.7.5).
-func student(freedom int) float64 {
-	if freedom <= len(studentTable) {
-		return studentTable[freedom-1]
+// outerRank returns the largest k for which the median lies between the k-th
+// smallest and the k-th largest of n values with 95% confidence, or 0: that
+// fewer than k of n lie below the median has a chance of at most 2.5%, which is
+// that of so few heads in n tosses of a coin.
+func outerRank(n int) (k int) {
+	chance, below := math.Pow(0.5, float64(n)), 0.0 // of k heads, and of at most k
+	for ; k < n/2; k++ {
+		if below += chance; below > 0.025 {
+			break
+		}
+		chance *= float64(n-k) / float64(k+1)
 	}
-	const z = 1.959964
-	v := float64(freedom)
-	return z + (z*z*z+z)/(4*v) + (5*math.Pow(z, 5)+16*z*z*z+3*z)/(96*v*v)
+	return k
 }

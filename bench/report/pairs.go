@@ -37,7 +37,7 @@ func (p Pairing) outcome() string {
 	case p.Held():
 		return "held"
 	case p.Ratio.Low > p.Limit:
-		return "missed" + by(p.Ratio.Mean, p.Limit)
+		return "missed" + by(p.Ratio.Median, p.Limit)
 	default:
 		return "not shown: the interval goes beyond"
 	}
@@ -52,8 +52,8 @@ func (p Pairing) bound() string {
 
 // String writes the pairing in one line.
 func (p Pairing) String() string {
-	line := fmt.Sprintf("%s: %s ÷ %s, proxy CPU %s ÷ %s: median %.3f, mean %.3f, 95%% interval %.3f–%.3f of %d pairs",
-		p.Scenario, p.Above, p.Below, p.cost[0], p.cost[1], p.Ratio.Median, p.Ratio.Mean, p.Ratio.Low, p.Ratio.High, p.Ratio.Count)
+	line := fmt.Sprintf("%s: %s ÷ %s, proxy CPU %s ÷ %s: median %.3f, 95%% interval %.3f–%.3f of %d pairs",
+		p.Scenario, p.Above, p.Below, p.cost[0], p.cost[1], p.Ratio.Median, p.Ratio.Low, p.Ratio.High, p.Ratio.Count)
 	if p.Limit > 0 {
 		line += fmt.Sprintf(", limit %s: %s", p.bound(), p.outcome())
 	}
@@ -61,7 +61,7 @@ func (p Pairing) String() string {
 }
 
 // Pairings returns what following frames costs in each scenario that was
-// measured in pairs, two of them at least.
+// measured in pairs, six of them at least.
 func (r *Results) Pairings() []Pairing {
 	var list []Pairing
 	for _, scenario := range r.scenarios() {
@@ -93,9 +93,9 @@ const following = `
 ## Following frames
 
 wsplice looks for the boundaries of frames unless it is told not to (*wsplice-frames-off*). Measured in pairs, one run with
-and one without right after one another in turning order: the proxy's CPU with, over that without. The median is that of the
-pairs; the interval is the 95%% confidence interval of their geometric mean, by Student's t on the logarithms of the
-ratios. Where messages are small the whole interval has to be within %.2f. In bulk there is no limit: by default
+and one without right after one another in turning order: the proxy's CPU with, over that without. The interval is the 95%%
+confidence interval of the median, by the order of the pairs alone: a run that something else disturbed moves it by one
+place at most. Where messages are small the whole interval has to be within %.2f. In bulk there is no limit: by default
 (*wsplice*) frames too small to be spliced one by one are followed for the first 16 MiB of a direction only, which then is
 *blind*.
 
@@ -111,7 +111,7 @@ func (r *Results) writePairings(b *strings.Builder) {
 	fmt.Fprintf(b, following, framesLimit)
 	rows := [][]string{{
 		"scenario", "variant", "pairs", "proxy CPU", "without",
-		"median ratio", "95% interval of the mean", "limit", "outcome", "blind directions per run",
+		"median ratio", "95% interval", "limit", "outcome", "blind directions per run",
 	}}
 	for _, p := range pairings {
 		outcome := p.outcome()

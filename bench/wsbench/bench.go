@@ -109,6 +109,11 @@ func (b *bench) run(ctx context.Context, s *scenario) error {
 		return err
 	}
 	for round := range b.rounds(s) {
+		if s.paired && round > 0 {
+			if err := b.restart(ctx, lanes, ports); err != nil {
+				return err
+			}
+		}
 		for _, l := range lanes {
 			if l.out {
 				continue
@@ -128,6 +133,20 @@ func (b *bench) run(ctx context.Context, s *scenario) error {
 			b.took(sample, b.runCost(l.scenario), b.rounds(s))
 		}
 		slices.Reverse(lanes)
+	}
+	return nil
+}
+
+// restart gives every lane a new process: what one has got by chance, such as
+// where its memory lies, would tell in every pair.
+func (b *bench) restart(ctx context.Context, lanes []*lane, backendPorts []int) error {
+	for i, l := range lanes {
+		l.stop()
+		fresh, err := b.startProxy(ctx, l.peer, l.scenario, backendPorts)
+		if err != nil {
+			return err
+		}
+		lanes[i] = fresh
 	}
 	return nil
 }
