@@ -14,7 +14,9 @@ const (
 	pairWindow = 1500 * time.Millisecond
 	pairWarmup = 500 * time.Millisecond
 
-	// pairsMax bounds --pairs.
+	// pairsMin and pairsMax bound --pairs: fewer than 6 enclose their median with
+	// no confidence worth the name.
+	pairsMin = 6
 	pairsMax = 1000
 
 	// bulkPairsMax bounds them in bulk, which has no limit to hold.
@@ -52,8 +54,8 @@ func (o *options) usePairs(given map[string]bool) error {
 			return fmt.Errorf("--pairs measures wsplice beside itself: it does not go with --%s", other)
 		}
 	}
-	if o.pairs < 2 || o.pairs > pairsMax {
-		return fmt.Errorf("--pairs: %d, must be 2 to %d", o.pairs, pairsMax)
+	if o.pairs < pairsMin || o.pairs > pairsMax {
+		return fmt.Errorf("--pairs: %d, must be %d to %d", o.pairs, pairsMin, pairsMax)
 	}
 	o.rounds = o.pairs
 	return nil

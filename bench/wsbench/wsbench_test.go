@@ -220,7 +220,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"load", "--scenario", "stormy"},
 		{"--scenarios", "["},
 		{"report", "no-such-file"},
-		{"--pairs", "1"},
+		{"--pairs", "5"},
 		{"--pairs", "0"},
 		{"--pairs", "2", "--full"},
 		{"--pairs", "2", "--rounds", "3"},
