@@ -162,9 +162,10 @@ func TestEMFILE(t *testing.T) {
 		t.Errorf("the proxy uses %.0f%% of a CPU without descriptors", 100*share)
 	}
 	// An accept that io_uring had under way knows the old limit, one per loop:
-	// its client is told that there is no descriptor for its backend.
+	// its client is told that there is no descriptor for its backend. Tunnels that
+	// are called back from their goroutines make room for more such.
 	refused := len(outcomes)
-	if refused > 0 && (rig.Engine() == "epoll" || refused > runtime.NumCPU()) {
+	if refused > 0 && rig.Async() && (rig.Engine() == "epoll" || refused > runtime.NumCPU()) {
 		t.Errorf("%d clients were answered without a descriptor", refused)
 	}
 	for range refused {

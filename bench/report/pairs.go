@@ -92,8 +92,9 @@ func (r *Results) Pairings() []Pairing {
 const following = `
 ## Following frames
 
-wsplice looks for the boundaries of frames unless it is told not to (*wsplice-frames-off*). Measured in pairs, one run with
-and one without right after one another in turning order: the proxy's CPU with, over that without. The interval is the 95%%
+wsplice looks for the boundaries of frames unless it is told not to (*wsplice-frames-off*). Measured in pairs: one
+process serves both, and a run with and one without follow one another in turning order. The ratio is the proxy's CPU with,
+over that without. The interval is the 95%%
 confidence interval of the median, by the order of the pairs alone: a run that something else disturbed moves it by one
 place at most. Where messages are small the whole interval has to be within %.2f. In bulk there is no limit: by default
 (*wsplice*) frames too small to be spliced one by one are followed for the first 16 MiB of a direction only, which then is

@@ -109,11 +109,6 @@ func (b *bench) run(ctx context.Context, s *scenario) error {
 		return err
 	}
 	for round := range b.rounds(s) {
-		if s.paired && round > 0 {
-			if err := b.restart(ctx, lanes, ports); err != nil {
-				return err
-			}
-		}
 		for _, l := range lanes {
 			if l.out {
 				continue
@@ -133,20 +128,6 @@ func (b *bench) run(ctx context.Context, s *scenario) error {
 			b.took(sample, b.runCost(l.scenario), b.rounds(s))
 		}
 		slices.Reverse(lanes)
-	}
-	return nil
-}
-
-// restart gives every lane a new process: what one has got by chance, such as
-// where its memory lies, would tell in every pair.
-func (b *bench) restart(ctx context.Context, lanes []*lane, backendPorts []int) error {
-	for i, l := range lanes {
-		l.stop()
-		fresh, err := b.startProxy(ctx, l.peer, l.scenario, backendPorts)
-		if err != nil {
-			return err
-		}
-		lanes[i] = fresh
 	}
 	return nil
 }
@@ -210,8 +191,8 @@ type lane struct {
 	admin    string   // where its metrics are; "" = nowhere
 	out      bool     // it failed and is not driven any more
 
-	before  frameCounts // since its start, before the last run
-	counted frameCounts // in the last run
+	before  *frameCounts // since its start, before the last run; of all lanes that share it
+	counted frameCounts  // in the last run
 }
 
 func (l *lane) stop() {
@@ -227,6 +208,10 @@ func (b *bench) startLanes(ctx context.Context, s *scenario, chosen []*peer, bac
 	var lanes []*lane
 	for _, p := range chosen {
 		for _, variant := range s.variants() {
+			if l := shared(lanes, p, variant); l != nil {
+				lanes = append(lanes, l)
+				continue
+			}
 			l, err := b.startProxy(ctx, p, variant, backendPorts)
 			if err == nil {
 				lanes = append(lanes, l)
@@ -250,7 +235,7 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		}
 		return &lane{peer: p, scenario: s, address: strings.Join(addresses, ",")}, nil
 	}
-	where := place{backendPorts: backendPorts, bulk: s.bulk(), messageBytes: s.size, tunnels: s.held()}
+	where := place{backendPorts: backendPorts, bulk: s.bulk(), messageBytes: s.size, tunnels: s.held(), paired: s.paired}
 	if err := p.takePorts(&where, s); err != nil {
 		return nil, err
 	}
@@ -268,7 +253,10 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{peer: p, scenario: s, process: process, address: fmt.Sprintf("127.0.0.1:%d", where.port)}
+	l := &lane{peer: p, scenario: s, process: process, before: new(frameCounts), address: fmt.Sprintf("127.0.0.1:%d", where.port)}
+	if s.paired && pairHosts[p.name] != "" {
+		l.address = fmt.Sprintf("%s:%d", pairHosts[p.name], where.port)
+	}
 	if where.adminPort != 0 {
 		l.admin = fmt.Sprintf("127.0.0.1:%d", where.adminPort)
 	}

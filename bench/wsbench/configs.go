@@ -25,8 +25,11 @@ func wspliceConfig(p place, settings string) string {
 	if p.adminPort != 0 {
 		admin = fmt.Sprintf("127.0.0.1:%d", p.adminPort)
 	}
-	text := settings + fmt.Sprintf("log: {level: info, tunnels: \"off\"}\nadmin: {address: %q}\n", admin) +
-		fmt.Sprintf("listeners: [{address: \"127.0.0.1:%d\"}]\n", p.port)
+	text := settings + fmt.Sprintf("log: {level: info, tunnels: \"off\"}\nadmin: {address: %q}\n", admin)
+	if p.paired {
+		return text + pairConfig(p)
+	}
+	text += fmt.Sprintf("listeners: [{address: \"127.0.0.1:%d\"}]\n", p.port)
 	if len(p.backendPorts) == 1 {
 		return text + fmt.Sprintf("routes: [{path: /, to: \"ws://127.0.0.1:%d/\"}]\n", p.backendPorts[0])
 	}

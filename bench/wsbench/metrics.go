@@ -46,7 +46,7 @@ func (l *lane) countFrames(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", l.peer.name, err)
 	}
 	l.counted = frameCounts{now.violations - l.before.violations, now.blind - l.before.blind, now.refused - l.before.refused}
-	l.before = now
+	*l.before = now
 	if err := l.counted.judge(l.scenario); err != nil {
 		return fmt.Errorf("%s: %w", l.peer.name, err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"wsplice/bench/load"
@@ -45,6 +46,45 @@ func pairScenarios() []scenario {
 		list[i].paired = true
 	}
 	return list
+}
+
+// pairHosts are where one process serves the variants of a pair: what a process
+// has got by chance, such as where its memory lies, would tell in every pair of
+// two processes.
+var pairHosts = map[string]string{
+	report.Subject: "127.0.0.1", report.FramesOff: "127.0.0.2", report.FramesAlways: "127.0.0.3",
+}
+
+// pairConfig is the configuration behind that: a listener and a route for each.
+func pairConfig(p place) string {
+	listeners, routes := "listeners:\n", "routes:\n"
+	for _, variant := range []struct{ name, frames string }{
+		{report.Subject, "auto"}, {report.FramesOff, "off"}, {report.FramesAlways, "always"},
+	} {
+		host := pairHosts[variant.name]
+		listeners += fmt.Sprintf("  - {address: \"%s:%d\"}\n", host, p.port)
+		routes += fmt.Sprintf("  - {path: /, hosts: [%s], to: \"ws://127.0.0.1:%d/\", tunnel: {frames: %s}}\n",
+			host, p.backendPorts[0], variant.frames)
+	}
+	return listeners + routes
+}
+
+// shared returns a lane for p in the process of a lane that is running, if that
+// serves it too.
+func shared(lanes []*lane, p *peer, s *scenario) *lane {
+	host := pairHosts[p.name]
+	if !s.paired || host == "" {
+		return nil
+	}
+	for _, l := range lanes {
+		if pairHosts[l.peer.name] != "" {
+			fellow := *l // with its process and what that has counted
+			_, port, _ := strings.Cut(l.address, ":")
+			fellow.peer, fellow.address = p, host+":"+port
+			return &fellow
+		}
+	}
+	return nil
 }
 
 // usePairs turns the options to pairs, unless they contradict that.

@@ -46,6 +46,7 @@ type place struct {
 	bulk         bool   // long transfers
 	messageBytes int    // payload of a message or frame
 	tunnels      int    // held open at once
+	paired       bool   // it serves all variants of pairHosts
 }
 
 // peers returns every contender by name, in the order of the tables.
