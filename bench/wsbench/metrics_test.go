@@ -60,7 +60,8 @@ func TestCountsWaitForTheLastTunnel(t *testing.T) {
 		_, _ = fmt.Fprintf(w, metricsText, blind.Load(), 0, 0, max(0, 3-asked.Add(1)))
 	}))
 	defer server.Close()
-	l := &lane{peer: &peer{name: "x"}, scenario: &scenario{load: load.Down}, before: new(frameCounts), admin: server.Listener.Addr().String()}
+	l := &lane{peer: &peer{name: "x"}, scenario: &scenario{load: load.Down}, before: new(frameCounts)}
+	l.admin = server.Listener.Addr().String()
 	for _, want := range []int{4, 3} {
 		blind.Add(int64(want))
 		if err := l.countFrames(mustContext(t)); err != nil || l.counted.blind != want {
