@@ -21,7 +21,9 @@ func TestChurnAgainstTheEcho(t *testing.T) {
 	s := mustBackend(t, echo.Options{})
 	for _, size := range []int{1, 128, 100_000} {
 		res := mustRun(t, s, Config{Scenario: Churn, Tunnels: 4, MessageBytes: size})
-		if res.Connections == 0 || res.Messages != res.Connections || res.Bytes != res.Connections*int64(size) {
+		// At the end of the window each of the four may be between the two counts.
+		between := res.Connections - res.Messages
+		if res.Connections == 0 || max(between, -between) > 4 || res.Bytes != res.Messages*int64(size) {
 			t.Errorf("%d bytes: %+v", size, res)
 		}
 		l, u := res.Latency, res.Upgrade
