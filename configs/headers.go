@@ -23,16 +23,24 @@ func (d *decoder) headers(n *node, to *[]HeaderMatch) {
 	})
 }
 
-// fields hands over the value of each field name in a mapping.
-func (d *decoder) fields(n *node, value func(name string, n *node)) {
+// named reports whether n is a mapping whose keys are names, of at most so many
+// entries; what says from what to what.
+func (d *decoder) named(n *node, what string, most int) bool {
 	switch {
 	case n.kind == nullNode:
-		return
 	case n.kind != mappingNode:
-		d.wrong(n, "must be a mapping from header names to values, but this is %v", n.kind)
-		return
-	case len(n.entries) > headersMax:
-		d.wrong(n, "has %d entries; at most %d are allowed", len(n.entries), headersMax)
+		d.wrong(n, "must be a mapping from %s, but this is %v", what, n.kind)
+	case len(n.entries) > most:
+		d.wrong(n, "has %d entries; at most %d are allowed", len(n.entries), most)
+	default:
+		return true
+	}
+	return false
+}
+
+// fields hands over the value of each field name in a mapping.
+func (d *decoder) fields(n *node, value func(name string, n *node)) {
+	if !d.named(n, "header names to values", headersMax) {
 		return
 	}
 	for _, e := range n.entries {

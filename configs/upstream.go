@@ -8,14 +8,7 @@ import (
 
 // upstreams reads the named groups of backends.
 func (d *decoder) upstreams(n *node, c *Config) {
-	switch {
-	case n.kind == nullNode:
-		return
-	case n.kind != mappingNode:
-		d.wrong(n, "must be a mapping from names to upstreams, but this is %v", n.kind)
-		return
-	case len(n.entries) > upstreamsMax:
-		d.wrong(n, "has %d entries; at most %d are allowed", len(n.entries), upstreamsMax)
+	if !d.named(n, "names to upstreams", upstreamsMax) {
 		return
 	}
 	for _, e := range n.entries {

@@ -64,7 +64,7 @@ func (t *Tunnel) part(words farewell) {
 	t.setState(stateParting)
 	t.worker.loop.Arm(&t.timer, t, lingerTimeout)
 	t.unsent = t.inQueues() // what a dead side never takes is no progress
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		f.ended, f.toSplice = true, false
 		if f.speaks() {
 			t.sentClose = uint16(words.code)
@@ -118,7 +118,7 @@ func (t *Tunnel) settleParting() {
 	if t.state != stateParting {
 		return
 	}
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		_, sink := t.ends(f)
 		switch {
 		case f.finished || sink.Out.InFlight() && sink.Out.Kind == loop.Send || f.pump.Parked() > 0:

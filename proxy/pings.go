@@ -69,7 +69,7 @@ func (p *pings) due(timeout time.Duration) time.Duration {
 // ping pings the sides that are due, or ends the tunnel of one that was silent
 // for too long.
 func (t *Tunnel) ping() {
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		if t.relays() {
 			t.pingSource(f)
 		}

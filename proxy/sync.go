@@ -70,7 +70,7 @@ func (t *Tunnel) startSync() {
 		return
 	}
 	t.syncing = true
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		if source, _ := t.ends(f); !f.finished {
 			t.worker.loop.StopIn(source)
 		}
@@ -98,14 +98,13 @@ func (t *Tunnel) trySync() {
 		w.loop.Await(&t.client)
 		w.loop.Await(&t.backend)
 	default:
-		t.syncing = false
 		v, err := t.duplicate()
 		if err != nil {
-			t.syncing = true
 			t.stay()
 			return
 		}
-		for _, f := range [...]*flow{&t.up, &t.down} {
+		t.syncing = false
+		for _, f := range t.flows() {
 			if source, _ := t.ends(f); !f.finished {
 				w.loop.Forget(source)
 			}
@@ -168,7 +167,7 @@ func duplicate(fd sys.FD) (*os.File, error) {
 	if errno != 0 {
 		return nil, errno
 	}
-	file := os.NewFile(uintptr(twin), "socket")
+	file := twin.File()
 	if err := file.SetDeadline(time.Time{}); err != nil {
 		file.Close()
 		return nil, err
@@ -180,7 +179,7 @@ func duplicate(fd sys.FD) (*os.File, error) {
 func (t *Tunnel) start() {
 	v := t.service
 	v.active.Store(int64(t.active))
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		if f.finished {
 			continue
 		}
@@ -246,12 +245,12 @@ func (t *Tunnel) backFromSync() {
 	} else {
 		t.setState(stateRelaying)
 	}
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		if v.ends[t.direction(f)].need == splice.SinkFailed {
 			t.opposite(f).died = true // which may have come back with a mere end
 		}
 	}
-	for _, f := range [...]*flow{&t.up, &t.down} {
+	for _, f := range t.flows() {
 		if t.relays() && !f.finished {
 			t.takeBack(f, v.ends[t.direction(f)])
 		}

@@ -43,20 +43,6 @@ func TestAsyncOffServesByGoroutines(t *testing.T) {
 	}
 }
 
-// With async on, the number of goroutines does not depend on the number of
-// tunnels.
-func TestIdleAsyncTunnelsHaveNoGoroutine(t *testing.T) {
-	r := newRig(t, nil)
-	r.tunnel()
-	before := runtime.NumGoroutine()
-	for range 200 {
-		r.tunnel()
-	}
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines with 200 idle tunnels, %d with none", n, before)
-	}
-}
-
 // async_delay keeps a tunnel in synchronous service until it has been quiet for
 // so long, then parks it, and takes it back when bytes come.
 func TestAsyncDelayParksAndTakesBack(t *testing.T) {

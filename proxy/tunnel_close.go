@@ -114,7 +114,7 @@ func (t *Tunnel) close() {
 	w := t.worker
 	if t.opened != 0 {
 		w.logClose(t)
-		for _, f := range [...]*flow{&t.up, &t.down} {
+		for _, f := range t.flows() {
 			if f.violated {
 				w.counters.violations++
 			}

@@ -47,6 +47,9 @@ func (t *Tunnel) ends(f *flow) (source, sink *loop.Socket) {
 	return &t.backend, &t.client
 }
 
+// flows returns both directions.
+func (t *Tunnel) flows() [directionCount]*flow { return [...]*flow{&t.up, &t.down} }
+
 // flowsOf returns the flows from s and into s.
 func (t *Tunnel) flowsOf(s *loop.Socket) (from, into *flow) {
 	if s == &t.client {

@@ -409,7 +409,7 @@ func TestRelayDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Tunnels are no goroutines.
+// With async on, tunnels are no goroutines.
 func TestNoGoroutinePerTunnel(t *testing.T) {
 	r := newRig(t, nil)
 	r.tunnel()

@@ -185,9 +185,20 @@ func (b *bench) finish(ran []scenario) error {
 // scenarios, nil meaning all, and returns an error that counts the misses.
 func printVerdicts(r *report.Results, scenarios []string) error {
 	verdicts := r.Judge(scenarios)
-	fmt.Println("\nfloors and goals")
-	missed := 0
-	for _, v := range verdicts {
+	if missed := printJudged("floors and goals", verdicts); missed > 0 {
+		return fmt.Errorf("%d of %d floors missed", missed, len(verdicts))
+	}
+	return nil
+}
+
+// printJudged prints what was judged, a line each, and returns how many did not
+// hold.
+func printJudged[T interface {
+	Held() bool
+	String() string
+}](title string, list []T) (missed int) {
+	fmt.Printf("\n%s\n", title)
+	for _, v := range list {
 		mark := "      "
 		if !v.Held() {
 			mark = "MISSED"
@@ -195,10 +206,7 @@ func printVerdicts(r *report.Results, scenarios []string) error {
 		}
 		fmt.Printf("%s  %s\n", mark, v)
 	}
-	if missed > 0 {
-		return fmt.Errorf("%d of %d floors missed", missed, len(verdicts))
-	}
-	return nil
+	return missed
 }
 
 // printPairings prints what following frames costs, where that was measured,
@@ -208,17 +216,7 @@ func printPairings(r *report.Results) error {
 	if len(pairings) == 0 {
 		return nil
 	}
-	fmt.Println("\nfollowing frames")
-	missed := 0
-	for _, p := range pairings {
-		mark := "      "
-		if !p.Held() {
-			mark = "MISSED"
-			missed++
-		}
-		fmt.Printf("%s  %s\n", mark, p)
-	}
-	if missed > 0 {
+	if missed := printJudged("following frames", pairings); missed > 0 {
 		return fmt.Errorf("%d limits of following frames not held", missed)
 	}
 	return nil
