@@ -142,9 +142,11 @@ func (w *worker) starve() {
 		w.starved = true
 		w.server.starving.Add(1)
 	}
-	for _, other := range w.server.workers {
-		// A loop that is too busy to be told is not what this one waits for.
-		_ = other.loop.Post(other.callBackSome)
+	if w.server.inSync.Load() > 0 { // to look for them takes a look at every tunnel
+		for _, other := range w.server.workers {
+			// A loop that is too busy to be told is not what this one waits for.
+			_ = other.loop.Post(other.callBackSome)
+		}
 	}
 	if !w.retryTimer.Armed() {
 		w.pause = min(max(2*w.pause, acceptPause), acceptPauseMax)

@@ -31,6 +31,7 @@ type Server struct {
 	gateway   *gateway.Gateway // from Start on
 	addresses *admission.Addresses
 	rate      *admission.Rate
+	inSync    atomic.Int32               // tunnels in synchronous service
 	starving  atomic.Int32               // workers with a connection that waits for descriptors
 	onMove    func(from, to tunnelState) // tests only: told of every transition, on any loop
 

@@ -178,6 +178,7 @@ func duplicate(fd sys.FD) (*os.File, error) {
 // start runs a goroutine for each direction that is open.
 func (t *Tunnel) start() {
 	v := t.service
+	t.worker.server.inSync.Add(1)
 	v.active.Store(int64(t.active))
 	for _, f := range t.flows() {
 		if f.finished {
@@ -234,6 +235,7 @@ func (t *Tunnel) backFromSync() {
 	v := t.service
 	v.client.Close()
 	v.backend.Close()
+	t.worker.server.inSync.Add(-1)
 	t.worker.server.budget.Give(descriptorsPerTunnel)
 	if t.worker.starved {
 		t.worker.resumeAccepting()
