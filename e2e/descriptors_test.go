@@ -162,20 +162,22 @@ func TestEMFILE(t *testing.T) {
 		t.Errorf("the proxy uses %.0f%% of a CPU without descriptors", 100*share)
 	}
 	// An accept that io_uring had under way knows the old limit, one per loop:
-	// its client is told that there is no descriptor for its backend. Tunnels that
-	// are called back from their goroutines make room for more such.
-	refused := len(outcomes)
-	if refused > 0 && rig.Async() && (rig.Engine() == "epoll" || refused > runtime.NumCPU()) {
-		t.Errorf("%d clients were answered without a descriptor", refused)
+	// its client is told that there is no descriptor for its backend. A tunnel
+	// that is called back from its goroutines gives two, which may do for a whole
+	// tunnel.
+	answered := len(outcomes)
+	if answered > 0 && rig.Async() && (rig.Engine() == "epoll" || answered > runtime.NumCPU()) {
+		t.Errorf("%d clients were answered without a descriptor", answered)
 	}
-	for range refused {
-		if o := <-outcomes; o.err != nil || o.answer.Status != 503 {
+	for range answered {
+		o := <-outcomes
+		if o.err != nil || o.answer.Status != 503 && (rig.Async() || o.answer.Status != 101) {
 			t.Errorf("a client got %+v, %v", o.answer, o.err)
 		}
 	}
 	lasting.WantEcho("still here")
 	undo()
-	for range clients - refused {
+	for range clients - answered {
 		o := rig.Receive(t, outcomes, "the waiting clients are served")
 		if o.err != nil || o.answer.Status != 101 {
 			t.Errorf("a waiting client got %+v, %v", o.answer, o.err)
