@@ -48,8 +48,7 @@ const (
 // changes and holds the bytes that are between the two sockets.
 //
 //	lane     becomes  when
-//	Copy     Splice   the caller starts it (by Saw: 2 reads in a row of ≥ 32 KiB), nothing
-//	                  parked, a pipe to be had
+//	Copy     Splice   2 reads in a row of ≥ 32 KiB, nothing parked, a pipe to be had
 //	Splice   Copy     4 moves in a row of < 8 KiB, the end of the stream or of what
 //	                  was to be spliced, urgent data, or no pipe to be had
 //
