@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"time"
-
-	"github.com/gobwas/ws"
-)
+import "time"
 
 const (
 	// descriptorReserve is kept for what is not a tunnel: the log, the admin
@@ -41,10 +37,6 @@ const (
 	// frameSpliceMin is how much of a frame must be left for splicing it: the way
 	// into the splice lane and back costs about as much as copying so much.
 	frameSpliceMin = 256 << 10
-
-	// leadBytes is what is read at the end of a spliced frame, to see whether the
-	// next one is to be spliced too: the longest header.
-	leadBytes = ws.MaxHeaderSize
 
 	// blindAfter is how much must be copied in reads of at least blindReadBytes
 	// before a direction is spliced without following its frames; each smaller

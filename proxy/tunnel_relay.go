@@ -317,7 +317,14 @@ func (t *Tunnel) move(f *flow) {
 	w := t.worker
 	source, sink := t.ends(f)
 	t.unwatch(source)
-	need, errno := t.spliceFrames(f, source, sink)
+	held := f.pump.Held()
+	n, need, errno := f.pump.Move(source.FD, sink.FD, w.pipes, f.spliceMost())
+	f.splicedBy(n + f.pump.Held() - held)
+	if n > 0 {
+		t.active = w.loop.Now()
+		f.bytes += uint64(n)
+		w.counters.relayed[t.direction(f)][splice.Splice] += uint64(n)
+	}
 	switch need {
 	case splice.NeedSource:
 		switch {
@@ -334,64 +341,13 @@ func (t *Tunnel) move(f *flow) {
 		w.loop.PollHangup(source)
 	case splice.NeedTurn:
 		w.loop.PollIn(source, true)
-	case splice.NeedCopy, splice.NeedLimit:
-		if t.relays() {
-			t.resume(f)
-		}
+	case splice.NeedCopy:
+		w.loop.Recv(source)
 	case splice.SourceFailed:
 		t.sourceEnded(f, errno)
 	case splice.SinkFailed:
 		t.sinkFailed(f, errno)
 	}
-}
-
-// spliceFrames splices the rest of a frame, and further ones as long as they
-// are large and a turn is not over.
-func (t *Tunnel) spliceFrames(f *flow, source, sink *loop.Socket) (need splice.Need, errno sys.Errno) {
-	w := t.worker
-	for moved := 0; ; {
-		held := f.pump.Held()
-		n, need, errno := f.pump.Move(source.FD, sink.FD, w.pipes, f.spliceMost())
-		f.splicedBy(n + f.pump.Held() - held)
-		if n > 0 {
-			t.active = w.loop.Now()
-			f.bytes += uint64(n)
-			w.counters.relayed[t.direction(f)][splice.Splice] += uint64(n)
-		}
-		moved += n
-		if need != splice.NeedLimit {
-			return need, errno
-		}
-		if need, errno = t.lead(f, source, sink); need != splice.NeedTurn || moved >= splice.TurnBytes {
-			return need, errno
-		}
-	}
-}
-
-// lead reads the header behind a spliced frame. NeedTurn says that a large
-// frame follows, whose beginning is in the pipe now: to leave the splice lane
-// and come back costs a quarter of what splicing 1 MiB does.
-func (t *Tunnel) lead(f *flow, source, sink *loop.Socket) (splice.Need, sys.Errno) {
-	b := t.worker.lead[:]
-	n, errno := source.FD.Recv(b)
-	switch {
-	case errno == sys.EAGAIN || errno == 0 && n == 0:
-		return splice.NeedLimit, 0
-	case errno != 0:
-		return splice.SourceFailed, errno
-	}
-	kept, rest := t.filter(f, b[:n])
-	if len(kept) == 0 && len(rest) == n && f.frames.Remaining() >= frameSpliceMin {
-		if taken, ok := f.pump.Lead(rest, source.FD, t.worker.pipes, f.spliceMost()); ok {
-			f.splicedBy(taken)
-			return splice.NeedTurn, 0
-		}
-	}
-	t.active = t.worker.loop.Now()
-	f.pump.Park(kept)
-	f.pump.Park(rest)
-	t.sendParked(f, sink)
-	return splice.NeedLimit, 0
 }
 
 // sourceEnded is the end of a direction: FIN, or the connection's death.

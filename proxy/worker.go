@@ -49,7 +49,6 @@ type worker struct {
 	protocol []byte   // for the backend's Upgrade
 	nonce    [16]byte // that key encodes
 	key      [24]byte // a Sec-WebSocket-Key of ours
-	lead     [leadBytes]byte
 
 	// Written by the goroutines of tunnels in synchronous service.
 	relayedSync [directionCount][laneCount]atomic.Uint64

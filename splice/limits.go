@@ -19,8 +19,8 @@ const (
 	// several buffers is joined for it by copying.
 	parkedSendMax = 64 << 10
 
-	// TurnBytes is how much a direction moves before others are to get their turn.
-	TurnBytes = 1 << 20
+	// turnBytes is how much a direction moves before others get their turn.
+	turnBytes = 1 << 20
 
 	// idlePipesMax is how many empty pipes a loop keeps for the next bulk.
 	idlePipesMax = 16

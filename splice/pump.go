@@ -34,11 +34,9 @@ const (
 	// NeedTurn: there is more, but others are to have their turn.
 	NeedTurn
 	// NeedCopy: splicing cannot tell what comes now. The copy lane is to look:
-	// it is the end of the stream, or a socket that cannot be spliced.
+	// it is the end of the stream, or a socket that cannot be spliced, or
+	// everything that was to be spliced has moved.
 	NeedCopy
-	// NeedLimit: everything that was to be spliced has moved, and the direction
-	// is in the copy lane, unless Lead takes it back.
-	NeedLimit
 	// SourceFailed and SinkFailed: the error belongs to that side.
 	SourceFailed
 	SinkFailed
@@ -122,7 +120,7 @@ func (p *Pump) Move(source, sink sys.FD, pipes *Pipes, limit int) (moved int, ne
 			}
 		}
 		if p.pipe.held == 0 {
-			if moved >= TurnBytes {
+			if moved >= turnBytes {
 				p.detach(pipes)
 				return moved, NeedTurn, 0
 			}
@@ -145,33 +143,11 @@ func (p *Pump) Move(source, sink sys.FD, pipes *Pipes, limit int) (moved int, ne
 	}
 }
 
-// Lead begins to splice right after NeedLimit, behind head, which was read from
-// the source since then: it joins head and what the source has behind it, at
-// most limit bytes, in an empty pipe. taken is how much of the latter there is.
-// Without a pipe, it reports false, and head is still the caller's.
-//
-// One slot of the pipe holds head: that nothing more fits is still no reason for
-// EAGAIN. Errors of the source are left for Move to find.
-func (p *Pump) Lead(head []byte, source sys.FD, pipes *Pipes, limit int) (taken int, ok bool) {
-	if !p.StartSplice(pipes) {
-		return 0, false
-	}
-	n, errno := p.pipe.write.WritePipe(head)
-	if errno != 0 { // the pipe is empty and all its own: never seen
-		p.detach(pipes)
-		p.lane = Copy
-		return 0, false
-	}
-	taken, _ = sys.Splice(source, p.pipe.write, min(limit, spliceMost), false)
-	p.pipe.held = n + taken
-	return taken, true
-}
-
 // fill takes what the source has into the empty pipe, at most so many bytes;
 // NeedSink says that bytes are inside now.
 func (p *Pump) fill(source sys.FD, most int) (Need, sys.Errno) {
 	if most == 0 {
-		return NeedLimit, 0
+		return NeedCopy, 0
 	}
 	n, errno := sys.Splice(source, p.pipe.write, most, false)
 	switch {
@@ -209,7 +185,7 @@ func (p *Pump) flush(sink sys.FD) (int, sys.Errno) {
 // settle counts what speaks for going back to copying.
 func (p *Pump) settle(moved int, need Need) {
 	switch {
-	case need == NeedCopy || need == NeedLimit:
+	case need == NeedCopy:
 		p.lane, p.streak = Copy, 0
 	case moved >= smallMoveBytes:
 		p.streak = 0

@@ -181,51 +181,6 @@ func TestPumpBackPressure(t *testing.T) {
 	})
 }
 
-// What was read behind the limit goes before what is spliced next, also into a
-// sink that takes nothing for a while.
-func TestPumpLead(t *testing.T) {
-	const frame, head = 300_000, 10
-	l := newLine(t)
-	stream := make([]byte, 20*(head+frame))
-	for i := range stream {
-		stream[i] = byte(i*7 + i>>8)
-	}
-	var got []byte
-	sent, left, need := 0, head+frame, NeedSource
-	for begin := time.Now(); len(got) < len(stream) && time.Since(begin) < 10*time.Second; {
-		n, _ := l.in.Send(stream[sent:])
-		sent += n
-		if need != NeedLimit {
-			held := l.pump.Held()
-			n, need, _ = l.pump.Move(l.source, l.sink, l.pipes, left)
-			left -= n + l.pump.Held() - held
-		} else if b := make([]byte, head); left == 0 && l.pump.Lane() == Copy {
-			if n, errno := l.source.Recv(b); errno == 0 {
-				taken, ok := l.pump.Lead(b[:n], l.source, l.pipes, frame)
-				if !ok || l.pump.Held() != n+taken {
-					t.Fatalf("led %v, %d bytes behind %d, holds %d", ok, taken, n, l.pump.Held())
-				}
-				left, need = head+frame-n-taken, NeedTurn
-			}
-		}
-		if need != NeedTurn { // a slow sink
-			got = append(got, take(l.out)...)
-		}
-	}
-	if !bytes.Equal(got, stream) {
-		t.Errorf("%d bytes differ from the %d sent", len(got), len(stream))
-	}
-}
-
-// Without a pipe, what was read remains with the caller.
-func TestPumpLeadsNowhereWithoutAPipe(t *testing.T) {
-	var pump Pump
-	none := NewPipes(NewBudget(0, 0))
-	if _, ok := pump.Lead([]byte("head"), sys.NoFD, none, Unlimited); ok || pump.Lane() != Copy || pump.Held() != 0 {
-		t.Errorf("led into lane %v, %d held", pump.Lane(), pump.Held())
-	}
-}
-
 // The end of the stream is for the copy lane to find, after the last byte.
 func TestPumpEnd(t *testing.T) {
 	l := newLine(t)

@@ -1,8 +1,6 @@
 package sys
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -27,21 +25,6 @@ func (fd FD) PipeSize() (int, Errno) {
 func (fd FD) SetPipeSize(bytes int) (int, Errno) {
 	r, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_SETPIPE_SZ, uintptr(bytes))
 	return int(r), errno
-}
-
-// WritePipe writes what fits of b and returns how much that was; EAGAIN says
-// that nothing fits now.
-func (fd FD) WritePipe(b []byte) (int, Errno) {
-	for {
-		r, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-		if errno == 0 {
-			return int(r), 0
-		}
-		if errno != unix.EINTR {
-			return 0, errno
-		}
-	}
 }
 
 // Splice moves up to most bytes from one descriptor to another without
