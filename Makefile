@@ -82,8 +82,8 @@ bench: build ## measure the judged rows beside nginx and HAProxy, in under five 
 bench-full: build ## measure everything beside every peer and write BENCHMARKS.md
 	$(GO) run ./bench/wsbench --full --report
 
-bench-frames: build ## measure what following frames costs wsplice, in 15 pairs, in under five minutes
-	$(GO) run ./bench/wsbench --pairs 15
+bench-frames: build ## measure what following frames costs wsplice, in 61 pairs, in about six minutes
+	$(GO) run ./bench/wsbench --pairs 61
 
 bench-peers: ## install the other proxies from Debian's packages, as root
 	bench/install-peers

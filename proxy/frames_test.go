@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -334,6 +335,53 @@ func TestLargeFrameIsSplicedExactly(t *testing.T) {
 	stats := r.server.Stats()
 	if stats.Splices == 0 || stats.Blind != 0 {
 		t.Errorf("%d splices, %d blind directions", stats.Splices, stats.Blind)
+	}
+}
+
+// Frames of all sizes back to back, most of them spliced, pass unchanged in both
+// directions, and the Close comes behind the last one. Pings forbid to go blind.
+func TestLargeFramesInARow(t *testing.T) {
+	sizes := []int{frameSpliceMin, 1 << 20, 5, frameSpliceMin - 1, frameSpliceMin + 1, 4 << 20, 70_000, 1 << 20, 1 << 20, 0}
+	noise := make([]byte, 4<<20)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(noise)
+	frames := func(encode func(ws.Frame) []byte) (stream []byte) {
+		for _, size := range sizes {
+			stream = append(stream, encode(ws.NewBinaryFrame(bytes.Clone(noise[:size])))...)
+		}
+		return bytes.Repeat(stream, 5)
+	}
+	up, down := frames(masked), frames(plain)
+	r := newRig(t, func(c *Config) {
+		c.Routes[0].IdleTimeout, c.Routes[0].PingInterval = 2*time.Second, time.Hour
+	})
+	client, backend := r.tunnel()
+	done := make(chan error, 2)
+	pass := func(from, to net.Conn, stream []byte) {
+		go func() { _, _ = from.Write(stream) }()
+		go func() {
+			got := make([]byte, len(stream))
+			_, err := io.ReadFull(to, got)
+			if err == nil && !bytes.Equal(got, stream) {
+				err = errors.New("the bytes are not those that were sent")
+			}
+			done <- err
+		}()
+	}
+	pass(client, backend, up)
+	pass(backend, client, down)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	expectClose(t, client, ws.StatusGoingAway)
+	expectClose(t, backend, ws.StatusGoingAway)
+	lanes := map[string]uint64{}
+	for _, b := range r.server.Stats().Bytes {
+		lanes[b.Lane] += b.Bytes
+	}
+	if lanes["splice"] < 2*lanes["copy"] {
+		t.Errorf("bytes by lane: %v", lanes)
 	}
 }
 
