@@ -41,6 +41,8 @@ import (
 //  12. Forget leaves the descriptor of a socket that does nothing to others. Until
 //     its next operation the engine neither reads nor watches it; what others
 //     read, wrote or left there meanwhile is then found as it is.
+//  13. Before the lent bytes of a Recv there are Headroom bytes that belong to the
+//     loan: what the owner writes there may be sent together with them.
 type engine interface {
 	// submit starts op, which is &s.In or &s.Out with its Kind set.
 	submit(s *Socket, op *Op) (done bool)

@@ -21,7 +21,7 @@ type epollEngine struct {
 	ready   []uint64 // tokens of sockets that have work without a new edge
 	serving []uint64 // the slice that is being worked off
 
-	scratch []byte // lent with received bytes
+	scratch []byte // lent with received bytes; Headroom bytes lie before it
 	peer    sys.Sockaddr
 }
 
@@ -42,7 +42,7 @@ func newEpoll(l *Loop, lend int) (*epollEngine, error) {
 		epoll.Close()
 		return nil, err
 	}
-	e := &epollEngine{loop: l, epoll: epoll, waker: waker, scratch: make([]byte, lend)}
+	e := &epollEngine{loop: l, epoll: epoll, waker: waker, scratch: make([]byte, Headroom+lend)[Headroom:]}
 	if errno := epoll.EpollAdd(waker, sys.EpollIn, wakerToken); errno != 0 {
 		e.stop()
 		return nil, errno

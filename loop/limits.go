@@ -5,6 +5,11 @@ import "time"
 // LendMax is the most bytes that one completion lends: one recv(2).
 const LendMax = 64 << 10
 
+// Headroom is how many bytes of a loan lie before the received ones. A header
+// that is written there goes out with them in one send. A cache line keeps the
+// received bytes aligned.
+const Headroom = 64
+
 const (
 	// scratchBytes is the size of the buffer a loop lends with received bytes:
 	// one recv(2) takes at most this much.

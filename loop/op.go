@@ -42,6 +42,16 @@ type Op struct {
 // Buf is, for Recv, the lent bytes; for Send and Connect what is still to go.
 func (o *Op) Buf() []byte { return unsafe.Slice(o.first, o.size) }
 
+// WithRoom returns the lent bytes of a Recv with n bytes before them, at most
+// Headroom. Those are the owner's to write as long as Buf is lent, and may be
+// sent with Buf like a part of it.
+func (o *Op) WithRoom(n int) []byte {
+	if n < 0 || n > Headroom {
+		panic("loop: there are 64 bytes of room before lent ones")
+	}
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(o.first), -n)), int(o.size)+n)
+}
+
 func (o *Op) setBuf(b []byte) { o.first, o.size = unsafe.SliceData(b), int32(len(b)) }
 
 // skip takes n bytes that went off Buf.

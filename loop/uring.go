@@ -85,8 +85,8 @@ func newUring(l *Loop, z uringSizes) (*uringEngine, error) {
 		loop: l, ring: ring, limit: uint32(z.limit), waker: sys.NoFD, working: -1,
 		early: make(map[uint32]*early), accepting: make(map[uint32]*sys.Sockaddr),
 	}
-	if e.small, err = ring.Register(groupSmall, z.small, z.smallBytes); err == nil {
-		e.large, err = ring.Register(groupLarge, z.large, z.largeBytes)
+	if e.small, err = ring.Register(groupSmall, z.small, z.smallBytes, Headroom); err == nil {
+		e.large, err = ring.Register(groupLarge, z.large, z.largeBytes, Headroom)
 	}
 	if err == nil {
 		e.small.Touch() // they are used in turn, all of them

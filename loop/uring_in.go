@@ -54,7 +54,7 @@ func (a armedOp) serves(kind Kind) bool {
 // early is what came for a socket while its owner wanted nothing: at most
 // limit bytes, and how the stream ended if it failed.
 type early struct {
-	bytes []byte
+	bytes []byte // behind Headroom
 	errno sys.Errno
 }
 
@@ -270,7 +270,7 @@ func (e *uringEngine) deliverBytes(s *Socket, bytes lease, b []byte) bool {
 func (e *uringEngine) keep(s *Socket, b []byte) {
 	kept := e.early[s.id]
 	if kept == nil {
-		kept = new(early)
+		kept = &early{bytes: make([]byte, Headroom, Headroom+len(b))}
 		e.early[s.id] = kept
 		s.flags |= flagEarly
 	}
@@ -384,7 +384,7 @@ func (e *uringEngine) serveIn(s *Socket) {
 	default:
 		delete(e.early, s.id)
 		s.flags &^= flagEarly
-		if len(kept.bytes) > 0 && !e.deliverBytes(s, lease{}, kept.bytes) {
+		if b := kept.bytes[Headroom:]; len(b) > 0 && !e.deliverBytes(s, lease{}, b) {
 			return
 		}
 		if kept.errno != 0 {

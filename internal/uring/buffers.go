@@ -16,6 +16,7 @@ type Buffers struct {
 	ring   []buf
 	data   []byte
 	size   int
+	room   int // before each
 	mask   uint16
 	next   uint16 // position of the next description, published by Publish
 }
@@ -23,15 +24,16 @@ type Buffers struct {
 const pageBytes = 4096
 
 // Register makes a group of count buffers of size bytes each; count must be a
-// power of two up to 32,768. The memory is touched, and so taken, only as far
-// as buffers are used.
-func (r *Ring) Register(group uint16, count, size int) (*Buffers, error) {
+// power of two up to 32,768. Before each there are room bytes that the kernel
+// does not know. The memory is touched, and so taken, only as far as buffers
+// are used.
+func (r *Ring) Register(group uint16, count, size, room int) (*Buffers, error) {
 	head := (count*int(unsafe.Sizeof(buf{})) + pageBytes - 1) &^ (pageBytes - 1)
-	memory, err := sys.Map(sys.NoFD, 0, head+count*size)
+	memory, err := sys.Map(sys.NoFD, 0, head+count*(room+size))
 	if err != nil {
 		return nil, err
 	}
-	b := &Buffers{memory: memory, data: memory[head:], size: size, mask: uint16(count - 1)}
+	b := &Buffers{memory: memory, data: memory[head:], size: size, room: room, mask: uint16(count - 1)}
 	b.ring = unsafe.Slice((*buf)(unsafe.Pointer(unsafe.SliceData(memory))), count)
 	reg := bufReg{
 		ringAddr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))), ringEntries: uint32(count), group: group,
@@ -65,14 +67,17 @@ func (b *Buffers) Total() int { return len(b.memory) }
 
 // Bytes returns the first n bytes of a buffer that a completion named.
 func (b *Buffers) Bytes(id uint16, n int) []byte {
-	begin := int(id) * b.size
+	begin := b.begin(id)
 	return b.data[begin : begin+n : begin+n]
 }
+
+// begin returns where a buffer begins in data.
+func (b *Buffers) begin(id uint16) int { return int(id)*(b.room+b.size) + b.room }
 
 // Return gives a buffer back to the kernel, with the next Publish.
 func (b *Buffers) Return(id uint16) {
 	at := &b.ring[b.next&b.mask]
-	at.addr = uint64(uintptr(unsafe.Pointer(&b.data[int(id)*b.size])))
+	at.addr = uint64(uintptr(unsafe.Pointer(&b.data[b.begin(id)])))
 	at.len, at.id = uint32(b.size), id
 	b.next++
 }

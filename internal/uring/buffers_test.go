@@ -28,7 +28,7 @@ func newGroup(t *testing.T, count, size int) *group {
 	})
 	g.ring = newRing(t, 8, 16)
 	var err error
-	if g.Buffers, err = g.ring.Register(5, count, size); err != nil {
+	if g.Buffers, err = g.ring.Register(5, count, size, 16); err != nil {
 		t.Fatal(err)
 	}
 	if g.near, g.far, err = sys.SocketPair(); err != nil {

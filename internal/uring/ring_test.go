@@ -221,7 +221,7 @@ func TestCloseWithReceivesInFlight(t *testing.T) {
 		if err := r.Enable(); err != nil {
 			t.Fatal(err)
 		}
-		b, err := r.Register(0, 4, 64)
+		b, err := r.Register(0, 4, 64, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,7 +285,7 @@ func TestRingsLeaveNothingBehind(t *testing.T) {
 	before := 0
 	for i := range 200 {
 		r := open(t, 64, 512)
-		b, err := r.Register(3, 16, 4096)
+		b, err := r.Register(3, 16, 4096, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
