@@ -1,6 +1,10 @@
 package frame
 
-import "github.com/gobwas/ws"
+import (
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
 
 const (
 	// headerBytesMax bounds a header: two bytes, a length of eight, a key.
@@ -28,4 +32,19 @@ const (
 
 	// scannerBytesMax bounds a Scanner. Every tunnel has two.
 	scannerBytesMax = 56
+
+	// heldBytesMax bounds what an Encoder holds back: a character but for its
+	// last byte.
+	heldBytesMax = utf8.UTFMax - 1
+
+	// PrefixBytesMax bounds what goes before a chunk that an Encoder makes a
+	// frame of: a header without a key, and what was held back.
+	PrefixBytesMax = headerBytesMax - keyBytes + heldBytesMax
+
+	// PongBytesMax bounds a Pong of ours to a client.
+	PongBytesMax = headerBytesMin + controlBytesMax
+
+	// codecBytesMax bounds a Decoder and an Encoder together: with them, an
+	// endpoint's tunnel stays below 1,024 bytes.
+	codecBytesMax = 256
 )

@@ -49,6 +49,20 @@ func AppendClose(dst []byte, code ws.StatusCode, reason string, masked bool) []b
 	return dst
 }
 
+// AppendEmptyClose appends a Close frame without a code, for a client. It is how
+// one without a code is answered.
+func AppendEmptyClose(dst []byte) []byte { return append(dst, finBit|byte(ws.OpClose), 0) }
+
+// AppendPong appends a Pong frame for a client to dst and returns the extended
+// slice: at most 127 bytes more. payload is that of the ping it answers, at most
+// 125 bytes.
+func AppendPong(dst, payload []byte) []byte {
+	if len(payload) > controlBytesMax {
+		panic(fmt.Sprintf("frame: a pong of %d bytes (max %d)", len(payload), controlBytesMax))
+	}
+	return append(append(dst, finBit|byte(ws.OpPong), byte(len(payload))), payload...)
+}
+
 // cut returns as much of reason, which is UTF-8, as fits a Close frame.
 func cut(reason string) string {
 	if len(reason) <= reasonBytesMax {

@@ -119,3 +119,21 @@ func FuzzAppendClose(f *testing.F) {
 		}
 	})
 }
+
+func TestAppendToClient(t *testing.T) {
+	for _, payload := range []string{"", "ping", strings.Repeat("\xff", 125)} {
+		b := AppendPong([]byte("x"), []byte(payload))
+		if !bytes.Equal(b[1:], ws.MustCompileFrame(ws.NewPongFrame([]byte(payload)))) || len(b) > 1+PongBytesMax {
+			t.Errorf("a pong %x", b)
+		}
+	}
+	if b := AppendEmptyClose([]byte("x")); !bytes.Equal(b[1:], ws.MustCompileFrame(ws.NewCloseFrame(nil))) {
+		t.Errorf("a close %x", b)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a pong of 126 bytes was written")
+		}
+	}()
+	AppendPong(nil, make([]byte, 126))
+}
