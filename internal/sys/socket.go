@@ -91,6 +91,21 @@ func (fd FD) BindSource(source netip.Addr) Errno {
 	return fd.bind(&addr)
 }
 
+// CheckSource reports why source cannot be connected from: EADDRNOTAVAIL says
+// that it is no address of this machine.
+func CheckSource(source netip.Addr) Errno {
+	family := AFInet
+	if source.Is6() {
+		family = AFInet6
+	}
+	fd, errno := StreamSocket(family)
+	if errno != 0 {
+		return errno
+	}
+	defer fd.Close()
+	return fd.BindSource(source)
+}
+
 // SocketError takes the pending error of a socket (SO_ERROR, socket(7)).
 func (fd FD) SocketError() Errno {
 	value, err := fd.getInt(unix.SOL_SOCKET, unix.SO_ERROR)
@@ -114,11 +129,21 @@ func (fd FD) ResetOnClose() {
 		uintptr(unsafe.Pointer(&linger)), unsafe.Sizeof(linger), 0)
 }
 
+// Peek reports what the next Recv would, for one byte, without taking it: (1, 0)
+// for bytes, (0, 0) for the end of the stream, EAGAIN for neither.
+func (fd FD) Peek() (int, Errno) {
+	var b [1]byte
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1,
+		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
 // Pending reports whether bytes, or the end of the stream, wait to be read.
 func (fd FD) Pending() bool {
-	var b [1]byte
-	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1,
-		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	_, errno := fd.Peek()
 	return errno == 0
 }
 

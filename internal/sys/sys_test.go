@@ -257,3 +257,48 @@ func TestDupAndFile(t *testing.T) {
 		t.Error("a file was made of no descriptor")
 	}
 }
+
+// A source is an address of this machine or an error at once, without a port
+// being taken for good.
+func TestCheckSource(t *testing.T) {
+	for address, want := range map[string]Errno{
+		"127.0.0.1": 0, "127.8.9.10": 0, "192.0.2.1": EADDRNOTAVAIL, "2001:db8::1": EADDRNOTAVAIL,
+	} {
+		for range 100 {
+			if got := CheckSource(netip.MustParseAddr(address)); got != want {
+				t.Fatalf("%s: %v, want %v", address, got, want)
+			}
+		}
+	}
+}
+
+// Both families connect from the address that was bound.
+func TestBindSource(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		source := netip.MustParseAddr(address)
+		if CheckSource(source) != 0 {
+			continue // a machine without IPv6
+		}
+		listener, err := net.Listen("tcp", netip.AddrPortFrom(source, 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		addr := TCPAddr(listener.Addr().(*net.TCPAddr).AddrPort(), 0)
+		fd, errno := StreamSocket(addr.Family())
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		defer fd.Close()
+		if errno := fd.BindSource(source); errno != 0 {
+			t.Fatalf("bind to %s: %v", address, errno)
+		}
+		if errno := fd.Connect(&addr); errno != 0 && errno != EINPROGRESS {
+			t.Fatalf("connect from %s: %v", address, errno)
+		}
+		local, err := fd.LocalAddr()
+		if err != nil || local.AddrPort().Addr() != source || local.AddrPort().Port() == 0 {
+			t.Errorf("connected from %v, %v", local.AddrPort(), err)
+		}
+	}
+}
