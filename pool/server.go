@@ -2,83 +2,69 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"strconv"
 	"sync/atomic"
+	"time"
 
 	"wsplice/internal/sys"
 )
 
-// A Server is one backend of an upstream.
+// A Server is one backend of an upstream. What an upstream says of it, such as
+// its weight, stands in the Member that NewUpstream or New was given.
 type Server struct {
-	name  string
-	host  string
-	addrs []sys.Sockaddr
-	open  atomic.Int64
-}
+	name string
+	host string
+	look *lookUp // how to find the addresses again; nil for what needs no look-up
+	warm *Warm   // nil if none are kept
 
-// ErrNoAddress says that a host name resolved to nothing usable.
-var ErrNoAddress = errors.New("pool: no usable address")
+	// Set by the upstream, before any Pick.
+	upstream *Upstream // nil where there is none
+	weight   int64
+	status   Status
+	route    uint16 // number of the route; 0 = none
+	cookie   string // the line that Upstream.SetCookie returns
+
+	// Where.
+	addrs atomic.Pointer[[]sys.Sockaddr]
+	turn  atomic.Uint32 // of the address to begin with
+
+	// What is going on.
+	open     atomic.Int64
+	picks    atomic.Uint64
+	failures atomic.Uint64
+	traffic  atomic.Uint64 // bytes; see balance by_traffic
+
+	// Whether it may be picked; see state.go.
+	unhealthy atomic.Bool
+	out       atomic.Int64 // time until which it is left out; 0 when it has not failed
+	trial     atomic.Int64 // until then another request tries whether it is back
+	ramp      atomic.Int64 // when its slow start began; 0 when it has its full weight
+	cause     atomic.Pointer[error]
+}
 
 // NewServer resolves a backend. network is "tcp" with address host:port, or
 // "unix" with a path. host is what the Host header of its requests says, empty
 // to keep the client's.
 //
-// Names are resolved once, here; ctx bounds that. Errors wrap those of
-// net.Resolver, ErrNoAddress or sys.ErrUnixPath.
+// ctx bounds looking up the name; the upstream looks it up again from time to
+// time. Errors wrap those of net.Resolver, ErrNoAddress or sys.ErrUnixPath.
 func NewServer(ctx context.Context, network, address, host string) (*Server, error) {
-	s := &Server{name: address, host: host}
+	s := &Server{name: address, host: host, weight: 1}
+	var addrs []sys.Sockaddr
 	var err error
 	if network == "unix" {
 		s.name = "unix:" + address
 		var addr sys.Sockaddr
 		addr, err = sys.UnixAddr(address)
-		s.addrs = []sys.Sockaddr{addr}
+		addrs = []sys.Sockaddr{addr}
 	} else {
-		s.addrs, err = resolve(ctx, address)
+		addrs, err = s.lookUp(ctx, address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("resolve backend %s: %w", s.name, err)
 	}
+	s.SetAddresses(addrs)
 	return s, nil
-}
-
-func resolve(ctx context.Context, address string) ([]sys.Sockaddr, error) {
-	name, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil || port == 0 {
-		return nil, fmt.Errorf("port %q is not a number from 1 to 65535", portText)
-	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
-		return nil, ErrNoAddress
-	}
-	var addrs []sys.Sockaddr
-	for _, ip := range found[:min(len(found), addressesMax)] {
-		ip = ip.Unmap()
-		addrs = append(addrs, sys.TCPAddr(netip.AddrPortFrom(ip, uint16(port)), zoneIndex(ip.Zone())))
-	}
-	return addrs, nil
-}
-
-func zoneIndex(zone string) uint32 {
-	if zone == "" {
-		return 0
-	}
-	if iface, err := net.InterfaceByName(zone); err == nil {
-		return uint32(iface.Index)
-	}
-	index, _ := strconv.ParseUint(zone, 10, 32)
-	return uint32(index)
 }
 
 // Name says which backend this is, for logs: host:port or unix:/path.
@@ -87,9 +73,39 @@ func (s *Server) Name() string { return s.name }
 // Host is the Host header for this backend, or empty to keep the client's.
 func (s *Server) Host() string { return s.host }
 
-// Addresses are what Name resolved to, to be tried in order. They must not be
-// changed.
-func (s *Server) Addresses() []sys.Sockaddr { return s.addrs }
+// Addresses are where it can be reached now, to be tried in the order that Turn
+// says. The slice stays as it is; it must not be changed.
+func (s *Server) Addresses() []sys.Sockaddr { return *s.addrs.Load() }
+
+// SetAddresses replaces the addresses. The slice must not be changed any more.
+// Without any address the server is not picked. Tunnels go on where they are.
+func (s *Server) SetAddresses(addrs []sys.Sockaddr) { s.addrs.Store(&addrs) }
+
+// A Turn is an order in which addresses are tried.
+type Turn struct{ first, among int }
+
+// Turn returns the next order for addrs, which Addresses returned: those of one
+// name share the load. Only addresses of the first one's family take turns. The
+// resolver has put the family that can be reached first, and the other one is for
+// when that fails.
+func (s *Server) Turn(addrs []sys.Sockaddr) Turn {
+	among := 0
+	for among < len(addrs) && addrs[among].Family() == addrs[0].Family() {
+		among++
+	}
+	if among < 2 {
+		return Turn{}
+	}
+	return Turn{int((s.turn.Add(1) - 1) % uint32(among)), among}
+}
+
+// Index returns which address is tried behind i others.
+func (t Turn) Index(i int) int {
+	if i < t.among {
+		return (t.first + i) % t.among
+	}
+	return i
+}
 
 // Open returns how many leases are out.
 func (s *Server) Open() int64 { return s.open.Load() }
@@ -100,3 +116,26 @@ func (s *Server) Release() {
 		panic("pool: lease of " + s.name + " released twice")
 	}
 }
+
+// AddTraffic counts bytes relayed to and from the server, for by_traffic.
+func (s *Server) AddTraffic(bytes uint64) { s.traffic.Add(bytes) }
+
+// ServerStats are the figures of one server of an upstream.
+type ServerStats struct {
+	Upstream, Server string
+
+	Up       bool  // it is picked for new tunnels, as far as failures and health go
+	Open     int64 // leases that are out
+	Picks    uint64
+	Failures uint64 // leases for which no connection came about
+}
+
+func (s *Server) stats() ServerStats {
+	return ServerStats{Server: s.name, Up: s.Up(), Open: s.Open(), Picks: s.picks.Load(), Failures: s.failures.Load()}
+}
+
+// epoch is what the times of this room are counted from.
+var epoch = time.Now()
+
+// clock returns the time since epoch, which is never 0.
+func clock() time.Duration { return time.Since(epoch) + 1 }

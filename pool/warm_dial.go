@@ -1,0 +1,184 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/cloudwego/netpoll"
+
+	"wsplice/internal/sys"
+)
+
+// netpoll writes to stderr, past the log, what it cannot return. All of it is
+// about a connection that ends, which is seen by other means.
+func init() { _ = netpoll.Configure(netpoll.Config{LoggerOutput: io.Discard}) }
+
+// refill begins to dial what is missing, and returns when to look again.
+func (w *Warm) refill(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Before(w.notBefore) {
+		return min(w.notBefore.Sub(now), warmLook)
+	}
+	atOnce := warmDialsMax
+	if w.failures > 0 {
+		atOnce = 1 // first see whether it serves again
+	}
+	for w.dialing < atOnce && len(w.ready)+w.dialing < w.size {
+		w.dialing++
+		w.running.Add(1)
+		go w.dial()
+	}
+	return warmLook
+}
+
+// dial adds one connection.
+func (w *Warm) dial() {
+	defer w.running.Done()
+	c, err := w.connect()
+	now := time.Now()
+	w.mu.Lock()
+	w.dialing--
+	kept := err == nil && !w.closed
+	switch {
+	case kept:
+		c.since, c.until = now, now.Add(warmAgeMax-rand.N(warmAgeMax/4))
+		w.ready = append(w.ready, c)
+		w.idle.Store(int32(len(w.ready)))
+	case err != nil:
+		w.noteFailure(now)
+	}
+	w.mu.Unlock()
+	if err == nil {
+		w.server.Connected()
+	}
+	switch {
+	case err == nil && !kept:
+		w.discard([]*warmConn{c})
+	case kept && !c.conn.IsActive():
+		w.hungUp(c) // before it could be told of
+	}
+	w.poke()
+}
+
+// errNoDescriptor says that the budget has none to spare.
+var errNoDescriptor = errors.New("pool: no descriptor to spare for a warm connection")
+
+// connect makes a connection that waits on netpoll, to the first address that
+// lets it, with a descriptor of the budget.
+//
+// net.Dialer connects: netpoll's own ignores IPv6 zones.
+func (w *Warm) connect() (*warmConn, error) {
+	budget := w.config.Budget
+	if budget.Left() <= warmHeadroom || !budget.Take(1) {
+		return nil, errNoDescriptor
+	}
+	dialer := net.Dialer{Timeout: w.config.Dial, KeepAlive: -1, Control: w.bindSource}
+	err := ErrNoAddress
+	addresses := w.server.Addresses()
+	for i := range addresses {
+		network, address := addresses[i].Dial()
+		var conn net.Conn
+		if conn, err = dialer.DialContext(w.ctx, network, address); err != nil {
+			continue
+		}
+		var c *warmConn
+		c, err = w.adopt(conn)
+		if err == nil {
+			return c, nil
+		}
+		break
+	}
+	budget.Give(1)
+	return nil, err
+}
+
+// bindSource makes a new socket connect from the address whose turn it is, if
+// the upstream has any.
+func (w *Warm) bindSource(network, _ string, raw syscall.RawConn) error {
+	if w.server.upstream == nil || network == "unix" {
+		return nil
+	}
+	family := sys.AFInet
+	if network == "tcp6" {
+		family = sys.AFInet6
+	}
+	source, ok := w.server.upstream.Source(family)
+	if !ok {
+		return nil
+	}
+	var errno sys.Errno
+	if err := raw.Control(func(fd uintptr) { errno = sys.FD(fd).BindSource(source) }); err != nil {
+		return err
+	}
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// adopt moves a connection from Go's poller to netpoll's.
+func (w *Warm) adopt(conn net.Conn) (*warmConn, error) {
+	defer conn.Close()
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := sys.NoFD
+	var errno sys.Errno
+	if err := raw.Control(func(number uintptr) { fd, errno = sys.FD(number).Dup() }); err != nil {
+		return nil, err
+	}
+	if errno != 0 {
+		return nil, errno
+	}
+	c := &warmConn{}
+	if c.conn, err = netpoll.NewFDConnection(int(fd)); err != nil {
+		return nil, err // it has closed fd
+	}
+	err = c.conn.(disconnecter).SetOnDisconnect(func(context.Context, netpoll.Connection) { w.hungUp(c) })
+	return c, err
+}
+
+// A warmConn is a connection on netpoll. Whoever has removed it from the ready
+// ones, and nobody else, detaches or closes it, once.
+//
+// It has no OnRequest handler, for two reasons. With one, netpoll closes the
+// connection by itself when the server hangs up, which may cross a Detach, and
+// then nobody can tell whose the descriptor is. And a Detach is put off while
+// the handler runs. Without, Detach is over when it returns.
+type warmConn struct {
+	conn  netpoll.Connection
+	since time.Time
+	until time.Time // its time to go
+}
+
+// These are methods of netpoll's connections that its interface lacks.
+type (
+	disconnecter interface {
+		SetOnDisconnect(callback netpoll.OnDisconnect) error
+	}
+	detacher interface{ Detach() error }
+)
+
+// detach takes the descriptor off netpoll, and what netpoll has read from it.
+func (c *warmConn) detach() (fd sys.FD, early []byte) {
+	fd = sys.FD(c.conn.(netpoll.Conn).Fd())
+	_ = c.conn.(detacher).Detach() // it has no error to report
+	// netpoll keeps its buffer where something is left in it.
+	if n := c.conn.Reader().Len(); n > 0 {
+		b, _ := c.conn.Reader().Next(n) // it is there
+		early = append(early, b...)
+	}
+	return fd, early
+}
+
+// unread returns how many bytes netpoll has read.
+func (c *warmConn) unread() int { return c.conn.Reader().Len() }
+
+func (c *warmConn) close() { _ = c.conn.Close() } // a socket has nothing to flush
