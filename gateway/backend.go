@@ -49,30 +49,29 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		g.result.DialFailures = int(d.failures.Load())
 		g.mu.Unlock()
 	}()
+	upstream := g.job.Upstream
 	var tried pool.Tried
-	for {
-		server := g.job.Upstream.Pick(&tried)
-		if server == nil || d.attempts.Load() >= dialAttemptsMax {
-			release(server)
-			return nil, &refusedError{refusal: handshake.RefusalNoBackend}
+	for range upstream.Retries() + 1 {
+		server := upstream.Pick(&tried, g.job.Key)
+		if server == nil {
+			break
 		}
-		answer, err := b.send(r, d, server, g.job.PreserveHost)
+		answer, err := b.send(r, d, server)
 		if err == nil {
+			server.Connected() // by a connection that was kept, which tells as much
 			answer.Body = &leasedBody{ReadCloser: answer.Body, server: server}
+			if cookie := upstream.SetCookie(server, g.job.Key); cookie != "" {
+				answer.Header.Add("Set-Cookie", cookie)
+			}
 			return answer, nil
 		}
-		release(server)
+		server.Release()
 		var refused *refusedError
 		if !errors.As(err, &refused) || !refused.dial || r.Context().Err() != nil {
 			return nil, err
 		}
 	}
-}
-
-func release(server *pool.Server) {
-	if server != nil {
-		server.Release()
-	}
+	return nil, &refusedError{refusal: handshake.RefusalNoBackend}
 }
 
 // A leasedBody is the body of an answer, which ends the lease on its server.
@@ -89,12 +88,14 @@ func (l *leasedBody) Close() error {
 }
 
 // send makes one try, at one server.
-func (b *balancer) send(r *http.Request, d *dialing, server *pool.Server, preserveHost bool) (*http.Response, error) {
-	out := r.WithContext(context.WithValue(r.Context(), dialKey{}, &dialTo{dialing: d, server: server}))
+func (b *balancer) send(r *http.Request, d *dialing, server *pool.Server) (*http.Response, error) {
+	job := &gateOf(r.Context()).job
+	to := &dialTo{dialing: d, server: server, upstream: job.Upstream}
+	out := r.WithContext(context.WithValue(r.Context(), dialKey{}, to))
 	target := *r.URL
-	target.Host = poolKey(server)
+	target.Host = poolKey(job.Upstream, server)
 	out.URL = &target
-	if !preserveHost && server.Host() != "" {
+	if !job.PreserveHost && server.Host() != "" {
 		out.Host = server.Host()
 	}
 	if out.Host == "" {
@@ -118,15 +119,19 @@ type keptBody struct{ io.Reader }
 func (keptBody) Close() error { return nil }
 
 // poolKey names server for the transport, which keeps idle connections by host.
-// It is never looked up.
-func poolKey(server *pool.Server) string { return hex.EncodeToString([]byte(server.Name())) }
+// It is never looked up. Two upstreams that name one server share none: each
+// counts its own bytes, and has a source of its own.
+func poolKey(upstream *pool.Upstream, server *pool.Server) string {
+	return hex.EncodeToString([]byte(upstream.Name() + " " + server.Name()))
+}
 
 type dialKey struct{}
 
 // dialTo tells dial, by the request's context, where to connect to.
 type dialTo struct {
 	*dialing
-	server *pool.Server
+	server   *pool.Server
+	upstream *pool.Upstream
 }
 
 // dialing counts over all servers of a request.
@@ -145,14 +150,15 @@ func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	err := pool.ErrNoAddress
 	addresses := to.server.Addresses()
+	turn := to.server.Turn(addresses)
 	for i := range addresses {
-		if to.attempts.Add(1) > dialAttemptsMax {
+		if to.attempts.Add(1) > dialAttemptsMax && i > 0 { // one is always tried
 			break
 		}
 		var conn net.Conn
-		network, address := addresses[i].Dial()
-		if conn, err = w.dialer.DialContext(ctx, network, address); err == nil {
-			return &backendConn{Conn: conn, gateway: w}, nil
+		if conn, err = w.dialOne(ctx, to, &addresses[turn.Index(i)]); err == nil {
+			to.server.Connected()
+			return &backendConn{Conn: conn, gateway: w, to: to}, nil
 		}
 		if shortage(err) {
 			w.config.Budget.Give(1)
@@ -160,8 +166,33 @@ func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		}
 		to.failures.Add(1)
 	}
+	if ctx.Err() == nil { // else it is not the server's fault
+		to.server.Failed(err)
+	}
 	w.config.Budget.Give(1)
 	return nil, &refusedError{refusal: handshake.RefusalNoBackend, dial: true, cause: err}
+}
+
+// dialOne connects to one address, from the upstream's next source.
+func (w *Gateway) dialOne(ctx context.Context, to *dialTo, addr *sys.Sockaddr) (net.Conn, error) {
+	dialer := w.dialer
+	if source, ok := to.upstream.Source(addr.Family()); ok {
+		dialer.Control = func(network, address string, raw syscall.RawConn) error {
+			if err := w.setOptions(network, address, raw); err != nil {
+				return err
+			}
+			var errno sys.Errno
+			if err := raw.Control(func(fd uintptr) { errno = sys.FD(fd).BindSource(source) }); err != nil {
+				return err
+			}
+			if errno != 0 {
+				return errno
+			}
+			return nil
+		}
+	}
+	network, address := addr.Dial()
+	return dialer.DialContext(ctx, network, address)
 }
 
 // shortage reports whether a failed dial is our own lack of ports, descriptors or
@@ -190,14 +221,30 @@ func (w *Gateway) setOptions(network, _ string, raw syscall.RawConn) error {
 type backendConn struct {
 	net.Conn
 	gateway *Gateway
+	to      *dialTo
 	once    sync.Once
+}
+
+// Read counts what comes.
+func (c *backendConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.count(n)
+	return n, err
+}
+
+func (c *backendConn) count(n int) {
+	if n > 0 && c.to.upstream.ByTraffic() {
+		c.to.server.AddTraffic(uint64(n))
+	}
 }
 
 // Write fails when the backend takes nothing for too long.
 func (c *backendConn) Write(p []byte) (int, error) {
-	return writePaced(c.Conn, p, func() error {
+	n, err := writePaced(c.Conn, p, func() error {
 		return c.SetWriteDeadline(time.Now().Add(c.gateway.config.Stall))
 	})
+	c.count(n)
+	return n, err
 }
 
 // Close gives the descriptor back.

@@ -61,7 +61,8 @@ type Job struct {
 	Behind []byte
 
 	Upstream     *pool.Upstream
-	PreserveHost bool // keep the Host of Head instead of the server's
+	Key          pool.Key // of the request, at Upstream
+	PreserveHost bool     // keep the Host of Head instead of the server's
 
 	// Done is called exactly once, from a goroutine, after FD was closed.
 	Done func(Result)

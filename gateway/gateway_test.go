@@ -138,6 +138,30 @@ func TestLeftoverIsExact(t *testing.T) {
 	}
 }
 
+// An answer over a connection that was kept says that the server is back, too.
+func TestAnswerEndsAFailure(t *testing.T) {
+	w, simple := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") })
+	server := simple.Servers()[0]
+	upstream, err := pool.New(pool.Config{
+		Name: "u", Members: []pool.Member{{Server: server, Weight: 1}}, DisableTime: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+	if r := serve(t, w, upstream, request).result(t); r.Status != 200 {
+		t.Fatalf("%+v", r)
+	}
+	server.Failed(sys.ECONNREFUSED)
+	testutil.Eventually(t, patience, "the server is up", func() bool {
+		serve(t, w, upstream, request).result(t)
+		return server.Up()
+	})
+	if picks := upstream.Stats()[0]; picks.Failures != 1 || picks.Open != 0 {
+		t.Errorf("figures %+v", picks)
+	}
+}
+
 // However long a job takes, Done is called once, and after cut it says so.
 func TestCutEndsAJob(t *testing.T) {
 	in := make(chan struct{}, 1)

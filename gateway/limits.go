@@ -20,7 +20,7 @@ const (
 	continueTime = time.Second
 
 	// dialAttemptsMax bounds the addresses tried for one request, over all servers
-	// of its upstream.
+	// of its upstream. Beyond it, each further server is tried at one address.
 	dialAttemptsMax = 16
 
 	// idleMax and idlePerServerMax bound the connections to backends that wait for

@@ -142,6 +142,9 @@ func (w *worker) starve() {
 		w.starved = true
 		w.server.starving.Add(1)
 	}
+	for _, warm := range w.server.warm { // they are only there to save time
+		warm.GiveWay()
+	}
 	if w.server.inSync.Load() > 0 { // to look for them takes a look at every tunnel
 		for _, other := range w.server.workers {
 			// A loop that is too busy to be told is not what this one waits for.

@@ -107,9 +107,26 @@ type Route struct {
 	Sync       bool          // async: off: served by goroutines from the 101 to the end
 	AsyncDelay time.Duration // otherwise: so until quiet for so long, and again when bytes come
 
+	Endpoint Endpoint // ModeEndpoint only
+
 	Frames       Frames        // of WebSocket tunnels; others are never looked at
 	PingInterval time.Duration // 0 = none; needs frames to be followed
 	PongTimeout  time.Duration // 0 = a missing pong ends nothing
+}
+
+// An Endpoint says how the messages of clients and the bytes of a backend, which
+// speaks no WebSocket, become each other.
+type Endpoint struct {
+	// Binary makes binary messages of what the backend sends. Otherwise they are
+	// text, and bytes that are not UTF-8 end the tunnel.
+	Binary bool
+
+	// Subprotocols are accepted, the first that the client offers. "binary" makes
+	// binary messages whatever Binary says, and "base64" means that both sides'
+	// messages are text in base64, as noVNC and websockify use it.
+	Subprotocols []string
+
+	MessageBytes, FrameBytes int // largest of a client; 0 = no bound
 }
 
 // Frames says whether the frames of a tunnel are followed. Only then can it
@@ -134,6 +151,10 @@ const (
 	ModeHTTP
 	// ModeDeny refuses every request.
 	ModeDeny
+	// ModeEndpoint is for WebSocket handshakes, which are answered here: the
+	// backend gets what is in the messages, and its bytes become messages. It
+	// passes other requests over.
+	ModeEndpoint
 )
 
 // An Upgrade says which upgrades a route accepts.

@@ -5,7 +5,6 @@ import (
 
 	"wsplice/handshake"
 	"wsplice/internal/sys"
-	"wsplice/pool"
 )
 
 // An exchange is what a tunnel holds only until it relays: the heads, what came
@@ -21,16 +20,19 @@ type exchange struct {
 	requestScan handshake.HeadScanner
 	answerScan  handshake.HeadScanner
 
-	tried    pool.Tried // servers that failed
-	address  int        // which address of the current server is dialed
-	attempts int
-
+	search    search         // for a server
 	body      handshake.Body // of a refusal that is being relayed, or of an ordinary request
 	interims  int            // 1xx answers seen
+	accepted  string         // subprotocol of an endpoint
 	toHead    bool           // the request is a HEAD: its answer has no body
 	dialUntil time.Duration  // end of the current address's dial time
 	keepAlive bool           // the client wants to send another request
 	complete  bool           // the relayed refusal's body was seen to its end
+
+	// Warm connections.
+	warm     bool // the backend's connection was one
+	cold     bool // none is to be taken for this request: one was dead, or it may not be sent twice
+	unproven bool // nothing shows yet that its peer is still there
 
 	// While away. cut is nil until lent is in other hands.
 	lent sys.FD // a duplicate of the client's descriptor

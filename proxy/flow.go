@@ -28,6 +28,7 @@ type flow struct {
 	spliced  bool // some of it was spliced
 	blind    bool // it was bulk, and its frames are not followed any more
 	violated bool // its frames broke RFC 6455 and are not followed any more
+	raw      bool // it leads to a backend that speaks no WebSocket; see endpoint
 }
 
 // sending says whose memory a Send in flight holds.
@@ -43,7 +44,7 @@ const (
 // followFrames begins to follow the frames of both directions, if the route
 // wants that. The 101 that opened the tunnel is parsed.
 func (t *Tunnel) followFrames() {
-	if !t.websocket || t.route.Frames == FramesOff {
+	if !answersWebSocket(&t.worker.response) || t.route.Frames == FramesOff {
 		t.up.frames.Lose()
 		t.down.frames.Lose()
 		return

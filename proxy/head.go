@@ -8,7 +8,8 @@ import (
 	"wsplice/handshake"
 )
 
-// makeHead writes the head for t.server to x.out. parsed says that the
+// makeHead writes the head for t.server to x.out, or for an endpoint, which sends
+// none, the one for the client. parsed says that the
 // worker's request and subject still are this tunnel's.
 func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 	w, x, chosen := t.worker, t.x, t.route
@@ -18,6 +19,9 @@ func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
 			return refusal
 		}
 		w.subject.Set(request)
+	}
+	if chosen.Mode == ModeEndpoint {
+		return t.makeSwitch()
 	}
 	forward, refusal := t.forwardBy(chosen)
 	if refusal != nil {

@@ -24,6 +24,7 @@ func (t *Tunnel) serveHTTP(route *Route) {
 		return
 	}
 	x.lent = fd
+	x.search.key = w.keyOf(route.Upstream, t.peer)
 	x.out = w.request.AppendOrdinary(x.out[:0], &forward)
 	x.body = w.request.Body()
 	t.setState(stateAway)
@@ -39,7 +40,7 @@ func (t *Tunnel) depart() {
 	w.loop.Forget(&t.client)
 	x.cut = w.server.gateway.Serve(gateway.Job{
 		FD: x.lent, Head: x.out, Body: x.body, Behind: x.early(),
-		Upstream: t.route.Upstream, PreserveHost: t.route.PreserveHost,
+		Upstream: t.route.Upstream, Key: x.search.key, PreserveHost: t.route.PreserveHost,
 		Done: func(r gateway.Result) { w.post(func() { t.comeBack(&r) }) },
 	})
 }

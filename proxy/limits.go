@@ -11,8 +11,16 @@ const (
 	descriptorsPerTunnel = 2
 
 	// dialAttemptsMax bounds the addresses tried for one request, over all
-	// servers of its upstream.
+	// servers of its upstream. Beyond it, each further server that the upstream's
+	// retries allow is tried at one address.
 	dialAttemptsMax = 16
+
+	// trafficTick is how often a worker counts the traffic of a part of its
+	// tunnels, for upstreams that balance by it; trafficParts ticks are a round.
+	// trafficUnit is what is counted in.
+	trafficTick  = 250 * time.Millisecond
+	trafficParts = 4
+	trafficUnit  = 256
 
 	// queuePause is how long a dial waits before it tries the full queue of a
 	// unix socket again, within its dial time.
@@ -57,6 +65,11 @@ const (
 	// to the loop.
 	slowAfter = time.Second
 
+	// pongsParkedMax is how much may be parked for a client before its pings are
+	// not all answered: from then on only the latest is, as RFC 6455 section 5.5.3
+	// allows.
+	pongsParkedMax = 4 << 10
+
 	// pingRetry is how long a ping of ours waits for a frame to end.
 	pingRetry = 250 * time.Millisecond
 
@@ -77,7 +90,7 @@ const (
 	// tunnelsPerChunk is how many tunnels a worker allocates at once: as many as
 	// fit into 32 KiB, the largest size that Go's allocator does not round up to
 	// whole pages.
-	tunnelsPerChunk = 57
+	tunnelsPerChunk = 56
 
 	// exchangesKeptMax is how many buffers for handshakes a worker keeps for
 	// reuse, and exchangeBytesKept the largest it keeps.

@@ -23,6 +23,14 @@ type farewell struct {
 	reason string
 }
 
+// frame returns the Close frame. The answer to one without a code has none.
+func (w farewell) frame(masked bool) []byte {
+	if w.code == ws.StatusNoStatusRcvd {
+		return frame.AppendEmptyClose(nil)
+	}
+	return frame.AppendClose(nil, w.code, w.reason, masked)
+}
+
 // farewells are for the causes that are ours.
 var farewells = map[cause]farewell{
 	causeIdle:      {ws.StatusGoingAway, "idle timeout"},
@@ -35,15 +43,27 @@ var farewells = map[cause]farewell{
 // farewellDied tells one side that the other one has gone without a Close.
 var farewellDied = farewell{ws.StatusInternalServerError, "the other side is gone"}
 
+// lastWords returns what the sink of f is told about the end of its source, if
+// there is something to tell.
+func (t *Tunnel) lastWords(f *flow) (words farewell, ok bool) {
+	switch {
+	case f.died:
+		return farewellDied, true
+	case t.endpoint != nil && f == &t.down:
+		return t.backendEnded(), true
+	}
+	return farewell{}, false
+}
+
 // speaks reports whether a frame of ours may go into f now.
 func (f *flow) speaks() bool {
-	return !f.finished && f.pump.Lane() == splice.Copy && f.frames.AtBoundary()
+	return !f.finished && !f.raw && f.pump.Lane() == splice.Copy && f.frames.AtBoundary()
 }
 
 // mute reports whether no frame of ours may ever go into f again.
 func (f *flow) mute() bool {
 	_, closed := f.frames.CloseCode()
-	return closed || f.frames.Opaque()
+	return closed || f.raw || f.frames.Opaque()
 }
 
 // inject sends a frame of ours into f, which speaks.
@@ -69,7 +89,7 @@ func (t *Tunnel) part(words farewell) {
 		if f.speaks() {
 			t.sentClose = uint16(words.code)
 			t.closedFirst.CompareAndSwap(uint32(sideNone), uint32(sideProxy))
-			t.inject(f, frame.AppendClose(nil, words.code, words.reason, f == &t.up))
+			t.inject(f, words.frame(f == &t.up))
 		}
 	}
 	t.discard(&t.client)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"wsplice/frame"
+	"wsplice/loop"
 )
 
 // pings are what a tunnel remembers for pings of ours.
@@ -83,11 +84,16 @@ func (t *Tunnel) pingSource(f *flow) {
 		s.since = 0
 	}
 	timeout := t.route.PongTimeout
+	source, _ := t.ends(f)
 	switch {
 	case f.ended || into.finished || f.frames.Opaque() || into.mute():
 		// It could not answer, its answer would go on to the other side, or no
 		// ping can reach it any more.
 		s.since, s.next = 0, never
+		return
+	case source.In.Kind == loop.PollHangup:
+		// It is held back for a slow sink: what it answers is not seen.
+		s.since, s.next = 0, now+pingRetry
 		return
 	case s.since != 0 && timeout > 0 && now >= s.since+timeout:
 		t.end(t.sourceSide(f), causeNoPong)

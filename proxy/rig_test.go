@@ -14,12 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudwego/netpoll"
+
 	"wsplice/internal/testutil"
 	"wsplice/pool"
 	"wsplice/route"
 )
 
-func TestMain(m *testing.M) { testutil.Main(m) }
+func TestMain(m *testing.M) { testutil.Main(m, netpoll.Initialize) }
 
 const (
 	testKey    = "dGhlIHNhbXBsZSBub25jZQ=="

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 
 	"wsplice/handshake"
 	"wsplice/route"
@@ -14,6 +15,11 @@ func (s *Server) compileRoutes() error {
 	for i := range s.config.Routes {
 		patterns[i] = s.config.Routes[i].Pattern
 		s.require[i] = handshake.NewUpgradeRequired(s.config.Routes[i].Upgrade.Protocols...)
+	}
+	for i := range s.config.Routes {
+		if u := s.config.Routes[i].Upstream; u != nil && !slices.Contains(s.upstreams, u) {
+			s.upstreams = append(s.upstreams, u)
+		}
 	}
 	table, err := route.Compile(patterns)
 	if err != nil {

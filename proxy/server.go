@@ -12,6 +12,7 @@ import (
 	"wsplice/gateway"
 	"wsplice/handshake"
 	"wsplice/internal/sys"
+	"wsplice/pool"
 	"wsplice/route"
 	"wsplice/splice"
 )
@@ -28,7 +29,9 @@ type Server struct {
 	workers   []*worker
 	bound     []*bound
 	tunnels   atomic.Int64     // admitted: from the route's choice to the end
+	upstreams []*pool.Upstream // of config.Routes, each once
 	gateway   *gateway.Gateway // from Start on
+	warm      []*pool.Warm     // from Start on
 	addresses *admission.Addresses
 	rate      *admission.Rate
 	inSync    atomic.Int32               // tunnels in synchronous service
@@ -119,6 +122,10 @@ func (s *Server) Start() {
 		Head: s.config.Limits.Head, Keepalive: s.config.TCP.Keepalive, UserTimeout: s.config.TCP.UserTimeout,
 		Budget: s.budget, Log: s.config.Log,
 	})
+	for _, u := range s.upstreams {
+		u.Start(s.config.Log)
+	}
+	s.startWarm()
 	for _, w := range s.workers {
 		s.running.Add(1)
 		go w.run()
@@ -137,6 +144,10 @@ func (s *Server) Addresses() []string {
 	}
 	return list
 }
+
+// Budget returns the descriptors of the process, which whoever opens sockets
+// beside the server shares with it.
+func (s *Server) Budget() *splice.Budget { return s.budget }
 
 // Loops returns how many loops there are.
 func (s *Server) Loops() int { return len(s.workers) }
@@ -168,6 +179,7 @@ func (s *Server) Engine() (name string, memory int, refused error) {
 // returns how many that were, after all loops have ended.
 func (s *Server) Stop(ctx context.Context) (cut int) {
 	s.gateway.Drain()
+	s.closeWarm()
 	// First all queues, then the tunnels: a loop may hand connections to others.
 	s.onEach((*worker).closeAcceptors).Wait()
 	drained := s.onEach((*worker).drain)
@@ -187,6 +199,9 @@ func (s *Server) Stop(ctx context.Context) (cut int) {
 	}
 	s.running.Wait()
 	s.closeGateway()
+	for _, u := range s.upstreams {
+		u.Close()
+	}
 	s.flushJournals()
 	for _, b := range s.bound {
 		b.unlink()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"wsplice/loop"
+	"wsplice/pool"
 	"wsplice/splice"
 )
 
@@ -36,6 +37,8 @@ type counters struct {
 	splices         uint64
 	violations      uint64
 	syncRefused     uint64
+	warmTaken       uint64
+	warmDead        uint64
 }
 
 // Stats are the counters of all loops.
@@ -54,6 +57,13 @@ type Stats struct {
 	Violations      uint64 // directions whose frames broke RFC 6455
 	SyncRefused     uint64 // times that no descriptors were left to serve a tunnel by goroutines
 	LogDropped      uint64 // log lines
+	WarmIdle        int    // warm connections that are ready
+	WarmTaken       uint64
+	WarmDead        uint64 // of those taken, dead when the head was sent
+
+	// Servers are in the order of the routes; of those with the same names, the
+	// figures are added up.
+	Servers []pool.ServerStats
 
 	Loops       []loop.Stats
 	Pipes       int // open now
@@ -78,10 +88,14 @@ func (s *Server) Stats() Stats {
 		}
 	}
 	total := Stats{
+		Servers:     s.serverStats(),
 		Refusals:    make(map[string]uint64),
 		HTTP:        make(map[string]uint64),
 		Pipes:       s.budget.Pipes(),
 		Descriptors: s.budget.Left(),
+	}
+	for _, warm := range s.warm {
+		total.WarmIdle += warm.Idle()
 	}
 	for _, direction := range [directionCount]string{directionUp: "up", directionDown: "down"} {
 		for lane := range laneCount {
@@ -99,6 +113,29 @@ func (s *Server) Stats() Stats {
 		}
 	}
 	return total
+}
+
+// serverStats returns the figures of all servers. Two upstreams, or two servers of
+// one, may have the same name; metrics may not.
+func (s *Server) serverStats() []pool.ServerStats {
+	var list []pool.ServerStats
+	known := make(map[[2]string]int)
+	for _, u := range s.upstreams {
+		for _, f := range u.Stats() {
+			at, again := known[[2]string{f.Upstream, f.Server}]
+			if !again {
+				known[[2]string{f.Upstream, f.Server}] = len(list)
+				list = append(list, f)
+				continue
+			}
+			sum := &list[at]
+			sum.Up = sum.Up && f.Up
+			sum.Open += f.Open
+			sum.Picks += f.Picks
+			sum.Failures += f.Failures
+		}
+	}
+	return list
 }
 
 // snapshot copies the counters on the loop's goroutine; the returned function
@@ -139,6 +176,8 @@ func (w *worker) snapshot() func(*Stats) {
 		s.Splices += c.splices
 		s.Blind += blind
 		s.SyncRefused += c.syncRefused
+		s.WarmTaken += c.warmTaken
+		s.WarmDead += c.warmDead
 		s.Violations += c.violations
 		s.LogDropped += dropped
 		s.Loops = append(s.Loops, loopStats)

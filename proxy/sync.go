@@ -178,6 +178,9 @@ func duplicate(fd sys.FD) (*os.File, error) {
 // start runs a goroutine for each direction that is open.
 func (t *Tunnel) start() {
 	v := t.service
+	if t.route.Upstream.ByTraffic() {
+		t.countTraffic()
+	}
 	t.worker.server.inSync.Add(1)
 	v.active.Store(int64(t.active))
 	for _, f := range t.flows() {
@@ -241,6 +244,7 @@ func (t *Tunnel) backFromSync() {
 		t.worker.resumeAccepting()
 	}
 	t.active = max(t.active, time.Duration(v.active.Load()))
+	t.counted = t.trafficUnits() // by the goroutines
 	t.service = nil
 	if t.up.finished || t.down.finished {
 		t.setState(stateDraining)

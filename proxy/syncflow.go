@@ -216,4 +216,7 @@ func (s *syncFlow) count(n int, lane splice.Lane) {
 	t := s.tunnel
 	s.flow.bytes += uint64(n)
 	t.worker.relayedSync[t.direction(s.flow)][lane].Add(uint64(n))
+	if t.route.Upstream.ByTraffic() {
+		t.server.AddTraffic(uint64(n))
+	}
 }

@@ -17,22 +17,23 @@ import (
 // touching it from another goroutine is a bug. It owns both descriptors until
 // closing ends.
 //
-//	state      may go to                                true while in it
-//	free       greeting reading                         no descriptor, nothing in flight
-//	greeting   reading answering closing                the PROXY header is not complete
-//	reading    dialing answering away closing           the request head is not complete
-//	dialing    upgrading answering closing              a backend is connecting, or between two
-//	upgrading  relaying replying answering closing      the head was sent; no answer yet
-//	answering  lingering closing                        an answer of our own is being sent
-//	replying   reading lingering closing                the backend's refusal is being relayed
-//	away       reading lingering closing                goroutines serve an ordinary request
-//	relaying   draining sync parting lingering closing  both directions may move bytes
-//	draining   sync parting lingering closing           one direction ended; the other goes on
-//	sync       relaying draining                        goroutines move its bytes; the slot stays in its loop
-//	parting    closing                                  Close frames of ours end it; what comes is dropped
-//	lingering  closing                                  shut down for writing; what comes is dropped
-//	closing    free                                     waiting for what is in flight
+//	state      may go to                                    true while in it
+//	free       greeting reading                             no descriptor, nothing in flight
+//	greeting   reading answering closing                    the PROXY header is not complete
+//	reading    dialing answering away closing               the request head is not complete
+//	dialing    upgrading relaying answering closing         a backend is connecting, or between two
+//	upgrading  relaying replying dialing answering closing  the head was sent; no answer yet
+//	answering  lingering closing                            an answer of our own is being sent
+//	replying   reading lingering closing                    the backend's refusal is being relayed
+//	away       reading lingering closing                    goroutines serve an ordinary request
+//	relaying   draining sync parting lingering closing      both directions may move bytes
+//	draining   sync parting lingering closing               one direction ended; the other goes on
+//	sync       relaying draining                            goroutines move its bytes; the slot stays in its loop
+//	parting    closing                                      Close frames of ours end it; what comes is dropped
+//	lingering  closing                                      shut down for writing; what comes is dropped
+//	closing    free                                         waiting for what is in flight
 //
+// upgrading goes back to dialing once, when a warm connection turns out to be dead.
 // Every state but free and sync may go to closing. The table is legalMoves; the test
 // TestTunnelTable holds this comment to it.
 type Tunnel struct {
@@ -46,8 +47,8 @@ type Tunnel struct {
 	greeting  Greeting // of the listener
 	announced bool     // peer is from the PROXY header, not the socket's
 
-	websocket bool // the backend's 101 says that WebSocket frames follow
-	syncing   bool // on the way to synchronous service, once nothing is in flight
+	syncing  bool  // on the way to synchronous service, once nothing is in flight
+	partings uint8 // times that parting was waited for
 
 	// How it ended; the first cause counts.
 	endedBy     side
@@ -67,16 +68,17 @@ type Tunnel struct {
 
 	// Relay. up moves client to backend, down moves backend to client.
 	up, down flow
-	service  *service // in synchronous service, or nil
-	pings    *pings   // nil unless the route has a ping_interval and frames are followed
+	service  *service  // in synchronous service, or nil
+	pings    *pings    // nil unless the route has a ping_interval and frames are followed
+	endpoint *endpoint // of a route of ModeEndpoint, from the 101 on; nil otherwise
 
 	// Clocks, as times of the loop. One activity clock serves both directions.
 	timer    loop.Timer
 	opened   time.Duration // when relaying began; 0 before
 	active   time.Duration // last byte in either direction, answers to our pings apart
 	lingered int32         // bytes dropped while lingering or parting
-	partings uint8         // times that parting was waited for
 	unsent   uint32        // bytes in both send queues when the timer last looked
+	counted  uint32        // units of traffic that the server was told of; see traffic.go
 }
 
 type tunnelState uint8
@@ -122,8 +124,8 @@ var legalMoves = [stateCount]stateSet{
 	stateFree:      states(stateGreeting, stateReading),
 	stateGreeting:  states(stateReading, stateAnswering, stateClosing),
 	stateReading:   states(stateDialing, stateAnswering, stateAway, stateClosing),
-	stateDialing:   states(stateUpgrading, stateAnswering, stateClosing),
-	stateUpgrading: states(stateRelaying, stateReplying, stateAnswering, stateClosing),
+	stateDialing:   states(stateUpgrading, stateRelaying, stateAnswering, stateClosing),
+	stateUpgrading: states(stateRelaying, stateReplying, stateDialing, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
 	stateAway:      states(stateReading, stateLingering, stateClosing),

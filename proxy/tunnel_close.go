@@ -35,12 +35,15 @@ const (
 	causeDrain
 	causeLinger
 	causeProtocol
+	causeViolation // a client's frames broke RFC 6455
+	causeNotText   // what is to be sent as text is not UTF-8
 )
 
 func (c cause) String() string {
 	return [...]string{
 		"none", "end of stream", "connection reset", "peer vanished", "socket error", "idle timeout",
 		"lifetime", "pong timeout", "half-close timeout", "shutdown", "linger timeout", "malformed answer",
+		"protocol violation", "invalid UTF-8",
 	}[c]
 }
 
@@ -158,11 +161,4 @@ func (t *Tunnel) releaseExchange() {
 	}
 	t.worker.giveExchange(t.x)
 	t.x = nil
-}
-
-func (t *Tunnel) releaseServer() {
-	if t.server != nil {
-		t.server.Release()
-		t.server = nil
-	}
 }

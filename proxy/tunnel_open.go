@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"net/netip"
 
 	"wsplice/handshake"
@@ -118,6 +119,8 @@ func (t *Tunnel) startTunnel(route *Route) {
 	t.route = route
 	x.keepAlive = request.KeepAlive() && len(x.early()) == 0
 	x.toHead = string(request.Method()) == "HEAD"
+	x.search.key = w.keyOf(route.Upstream, t.peer)
+	x.cold = string(request.Method()) != "GET" // a warm connection may be dead, and only a GET is sent again
 	t.setState(stateDialing)
 	// A client that gives up meanwhile frees its backend at once. A mere FIN is
 	// a half-close: it may still read.
@@ -146,9 +149,17 @@ func (t *Tunnel) dialNext(parsed bool) {
 // has failed and the next is to be tried.
 func (t *Tunnel) connect() (failed bool) {
 	w, x := t.worker, t.x
-	addr := &t.server.Addresses()[x.address]
+	if t.connectWarm() {
+		return false
+	}
+	addr := x.search.address()
 	fd, errno := sys.StreamSocket(addr.Family())
 	if errno != 0 {
+		t.refuse(handshake.RefusalShortage)
+		return false
+	}
+	if t.bindSource(fd, addr.Family()) != 0 {
+		fd.Close()
 		t.refuse(handshake.RefusalShortage)
 		return false
 	}
@@ -160,7 +171,8 @@ func (t *Tunnel) connect() (failed bool) {
 	if !w.loop.Connect(&t.backend, addr, x.out) {
 		return false
 	}
-	switch errno := t.backend.Out.Err(); {
+	errno = t.backend.Out.Err()
+	switch {
 	case errno == 0:
 		t.sendHead()
 		return false
@@ -173,34 +185,8 @@ func (t *Tunnel) connect() (failed bool) {
 		w.loop.Close(&t.backend)
 		return false
 	}
-	w.counters.dialFailures++
+	t.failedDial(errno)
 	return w.loop.Close(&t.backend) // if not, onClosed goes on
-}
-
-// nextAddress moves on to the next address, of the same server or of another,
-// and makes the head for it. It reports false when the tunnel was refused.
-func (t *Tunnel) nextAddress(parsed bool) bool {
-	x := t.x
-	x.attempts++
-	if t.server != nil && x.attempts <= dialAttemptsMax && x.address+1 < len(t.server.Addresses()) {
-		x.address++
-		return true
-	}
-	t.releaseServer()
-	if x.attempts > dialAttemptsMax {
-		t.refuse(handshake.RefusalNoBackend)
-		return false
-	}
-	x.address = 0
-	if t.server = t.route.Upstream.Pick(&x.tried); t.server == nil {
-		t.refuse(handshake.RefusalNoBackend)
-		return false
-	}
-	if refusal := t.makeHead(parsed); refusal != nil {
-		t.refuse(refusal)
-		return false
-	}
-	return true
 }
 
 // onDialing takes the result of a connect, or the client's hang-up.
@@ -215,7 +201,7 @@ func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op) {
 	case shortage(errno):
 		t.refuse(handshake.RefusalShortage)
 	default:
-		t.redial()
+		t.redial(errno)
 	}
 }
 
@@ -223,7 +209,7 @@ func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op) {
 func (t *Tunnel) dialTimeout() {
 	switch {
 	case t.backend.Open():
-		t.redial()
+		t.redial(sys.ETIMEDOUT)
 	case t.backend.Attached():
 		// onClosed goes on
 	case t.connect():
@@ -232,11 +218,17 @@ func (t *Tunnel) dialTimeout() {
 }
 
 // redial gives up the current connection attempt and makes the next.
-func (t *Tunnel) redial() {
-	t.worker.counters.dialFailures++
+func (t *Tunnel) redial(errno sys.Errno) {
+	t.failedDial(errno)
 	if t.worker.loop.Close(&t.backend) {
 		t.dialNext(false)
 	}
+}
+
+// failedDial takes note of why the current address is given up.
+func (t *Tunnel) failedDial(errno sys.Errno) {
+	t.worker.counters.dialFailures++
+	t.x.search.failure = errno
 }
 
 // shortage reports whether a failed socket(2) or connect(2) is our own lack of
@@ -250,10 +242,17 @@ func shortage(errno sys.Errno) bool {
 	return false
 }
 
-// sendHead sends what the connected backend's socket has not taken yet of the
-// request, most often nothing.
+// sendHead goes on with a connected backend: it sends what the socket has not
+// taken yet of the request, most often nothing.
 func (t *Tunnel) sendHead() {
 	w := t.worker
+	if !t.x.warm { // which may be dead
+		t.server.Connected()
+	}
+	if t.route.Mode == ModeEndpoint {
+		t.startEndpoint() // which has no head
+		return
+	}
 	rest := t.x.out[t.backend.Out.N:]
 	t.setState(stateUpgrading)
 	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade)
@@ -266,7 +265,7 @@ func (t *Tunnel) sendHead() {
 		// the backend answers before it has read them all.
 		t.up.sending, t.up.skip = sendingExchange, int32(len(rest))
 	} else if t.backend.Out.Err() != 0 {
-		t.refuse(handshake.RefusalBackendClosed)
+		t.unanswered()
 	}
 }
 
@@ -284,14 +283,21 @@ func (t *Tunnel) onUpgrading(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case kind == loop.Send:
 		t.headSent()
 	case op.Err() != 0 || op.N == 0:
-		t.refuse(handshake.RefusalBackendClosed)
+		t.unanswered()
 	default:
+		if t.x.warm && len(t.x.answer) == 0 {
+			t.server.Connected()
+		}
 		t.x.answer = append(t.x.answer, op.Buf()...)
 		t.scanAnswer()
 	}
 }
 
-func (t *Tunnel) upgradeTimeout() { t.refuse(handshake.RefusalUpgradeTimeout) }
+func (t *Tunnel) upgradeTimeout() {
+	if !t.awaitsProof() {
+		t.refuse(handshake.RefusalUpgradeTimeout)
+	}
+}
 
 // scanAnswer looks for the end of the answer's head, past interim ones.
 func (t *Tunnel) scanAnswer() {
@@ -341,6 +347,12 @@ func (t *Tunnel) passInterim() {
 // judgeAnswer decides on the backend's answer, whose head has n bytes.
 func (t *Tunnel) judgeAnswer(n int) {
 	w, x := t.worker, t.x
+	if x.warm && x.interims == 0 && w.response.Status() == http.StatusRequestTimeout {
+		// The server was tired of an idle connection before the request came.
+		x.answer, x.answerScan = x.answer[:0], handshake.HeadScanner{}
+		t.redialStale()
+		return
+	}
 	if w.response.Status() != 101 {
 		t.startReply(n)
 		return
@@ -349,6 +361,5 @@ func (t *Tunnel) judgeAnswer(n int) {
 		t.refuse(refusal)
 		return
 	}
-	t.websocket = answersWebSocket(&w.response)
 	t.startRelay(n)
 }

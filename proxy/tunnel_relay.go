@@ -19,7 +19,7 @@ func (t *Tunnel) startRelay(n int) {
 	t.armClocks()
 	// What may become a pong of ours is held back here too.
 	_, rest := t.filter(&t.down, x.answer[n:])
-	answer := x.answer[:n+len(rest)]
+	answer, n := t.withCookie(x.answer[:n+len(rest)], n)
 	_, early := t.filter(&t.up, x.early())
 	t.down.skip = int32(n + t.down.pump.Parked()) // an interim answer may still be parked
 	t.forward(&t.down, &t.client, answer, sendingExchange)
@@ -99,6 +99,8 @@ func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 func (t *Tunnel) received(f *flow, op *loop.Op) {
 	switch {
 	case f.finished:
+	case op.N > 0 && t.endpoint != nil:
+		t.translate(f, op)
 	case op.N > 0:
 		n := int(op.N)
 		source, sink := t.ends(f)
@@ -239,6 +241,7 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 		}
 	}
 	t.sendParked(f, sink)
+	t.sendOwedPong()
 	if !t.relays() {
 		return
 	}
@@ -356,8 +359,9 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 	f.ended = true
 	t.stayFor(f)
 	// A backend that leaves without a Close has died as far as the client is
-	// concerned. A client may half-close and still read: its FIN says nothing yet.
-	f.died = f.died || errno != 0 || f == &t.down && !t.up.ended
+	// concerned, unless it knows no Close. A client may half-close and still read:
+	// its FIN says nothing yet.
+	f.died = f.died || errno != 0 || f == &t.down && !t.up.ended && t.endpoint == nil
 	if errno != 0 {
 		// The connection is gone in both directions.
 		t.abandon(t.opposite(f))
@@ -416,9 +420,11 @@ func (t *Tunnel) finish(f *flow) {
 	if f.finished {
 		return
 	}
-	if f.died && f.speaks() {
-		t.part(farewellDied)
-		return
+	if f.speaks() {
+		if words, ok := t.lastWords(f); ok {
+			t.part(words)
+			return
+		}
 	}
 	f.finished = true
 	if t.cause != causeEnd || !t.opposite(f).finished { // else closing says it

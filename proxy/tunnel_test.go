@@ -178,6 +178,23 @@ var transitionCases = []struct {
 		expectAnswer(t, client, "504")
 		r.took(stateUpgrading, stateAnswering)
 	}},
+	{"endpoint", endpointRoute(nil), func(t *testing.T, r *rig) {
+		client, backend := r.endpointTunnel()
+		r.took(stateDialing, stateRelaying)
+		client.Close()
+		backend.Close()
+	}},
+	{"a warm connection is dead", func(c *Config) {
+		c.Routes[0].Upstream.Servers()[0].KeepWarm(1, false)
+	}, func(t *testing.T, r *rig) {
+		testutil.Eventually(t, patience, "a connection is warm", func() bool { return r.server.Stats().WarmIdle == 1 })
+		client := r.dial()
+		write(t, client, upgradeRequest)
+		backend, _ := r.accept()
+		backend.Close()
+		r.took(stateUpgrading, stateDialing)
+		reset(t, client)
+	}},
 	{"backend refuses, client asks again", nil, func(t *testing.T, r *rig) {
 		client := r.dial()
 		for range 3 {

@@ -35,15 +35,15 @@ func switchTo(protocol string) string {
 	return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n"
 }
 
-// relays checks that the tunnel carries bytes both ways, and whether it knows
-// them for WebSocket frames.
+// relays checks that the tunnel carries bytes both ways, and whether it expects
+// WebSocket frames, which these are not.
 func (r *rig) relays(client, backend *net.TCPConn, websocket bool) {
 	r.t.Helper()
 	write(r.t, client, "up")
 	expect(r.t, backend, "up")
 	write(r.t, backend, "down")
 	expect(r.t, client, "down")
-	if n := r.count(func(t *Tunnel) bool { return t.state == stateRelaying && t.websocket == websocket }); n != 1 {
+	if n := r.count(func(t *Tunnel) bool { return t.state == stateRelaying && t.up.violated == websocket }); n != 1 {
 		r.t.Errorf("%d tunnels with websocket=%v, want 1", n, websocket)
 	}
 }

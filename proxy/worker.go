@@ -31,6 +31,8 @@ type worker struct {
 	exchanges []*exchange
 	pipes     *splice.Pipes
 
+	traffic trafficClock
+
 	// Accepting.
 	acceptors  []*acceptor
 	starved    bool          // an acceptor waits for descriptors
@@ -49,6 +51,7 @@ type worker struct {
 	protocol []byte   // for the backend's Upgrade
 	nonce    [16]byte // that key encodes
 	key      [24]byte // a Sec-WebSocket-Key of ours
+	encoded  []byte   // a frame in base64
 
 	// Written by the goroutines of tunnels in synchronous service.
 	relayedSync [directionCount][laneCount]atomic.Uint64
@@ -79,6 +82,7 @@ func newWorker(s *Server, index, sockets int) (*worker, error) {
 func (w *worker) run() {
 	defer w.server.running.Done()
 	go w.journal.write()
+	w.traffic.start(w)
 	w.loop.Run()
 	w.pipes.Trim()
 }
@@ -124,6 +128,7 @@ func (w *worker) free(t *Tunnel) {
 		w.giveExchange(t.x)
 		t.x = nil
 	}
+	t.endpoint = nil
 	t.setState(stateFree)
 	w.freeSlots = append(w.freeSlots, t)
 	w.live--

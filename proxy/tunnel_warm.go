@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"wsplice/handshake"
+	"wsplice/internal/sys"
+	"wsplice/pool"
+)
+
+// startWarm begins to keep connections to the servers that want some.
+func (s *Server) startWarm() {
+	seen := make(map[*pool.Warm]bool)
+	for i := range s.config.Routes {
+		if r := &s.config.Routes[i]; r.Upstream == nil || r.Mode == ModeEndpoint { // which takes none
+			continue
+		}
+		for _, server := range s.config.Routes[i].Upstream.Servers() {
+			if warm := server.Warm(); warm != nil && !seen[warm] {
+				seen[warm] = true
+				warm.Start(pool.WarmConfig{Dial: s.config.Timeouts.Dial, Budget: s.budget})
+				s.warm = append(s.warm, warm)
+			}
+		}
+	}
+}
+
+func (s *Server) closeWarm() {
+	for _, warm := range s.warm {
+		warm.Close()
+	}
+}
+
+// connectWarm takes a connection that is ready, if there is one, and sends the
+// head on it.
+func (t *Tunnel) connectWarm() bool {
+	w, x := t.worker, t.x
+	warm := t.server.Warm()
+	if warm == nil || x.cold || x.search.dialed > 0 || t.route.Mode == ModeEndpoint {
+		return false
+	}
+	fd, _, ok := warm.Take()
+	if !ok {
+		return false
+	}
+	w.counters.warmTaken++
+	x.warm = true
+	w.loop.Attach(&t.backend, fd, t)
+	t.sendHead()
+	if t.state != stateUpgrading || !x.warm {
+		return true // given up already
+	}
+	if x.search.address().Family() == sys.AFUnix {
+		return true // it cannot vanish unseen, and Unsent means something else there
+	}
+	// A new connection would prove within timeouts.dial that somebody is there.
+	if timeouts := &w.server.config.Timeouts; timeouts.Dial < timeouts.Upgrade {
+		x.unproven = true
+		w.loop.Arm(&t.timer, t, timeouts.Dial)
+	}
+	return true
+}
+
+// awaitsProof reports whether the upgrade goes on although the timer fired: what
+// was due is that the peer of a warm connection has acknowledged the head.
+func (t *Tunnel) awaitsProof() bool {
+	w, x := t.worker, t.x
+	if !x.unproven {
+		return false
+	}
+	x.unproven = false
+	if t.stale() && t.backend.FD.Unsent() > 0 {
+		t.redialStale()
+		return true
+	}
+	w.loop.Arm(&t.timer, t, w.server.config.Timeouts.Upgrade-w.server.config.Timeouts.Dial)
+	return true
+}
+
+// unanswered goes on after the backend ended instead of answering.
+func (t *Tunnel) unanswered() {
+	if t.stale() {
+		t.redialStale()
+		return
+	}
+	t.refuse(handshake.RefusalBackendClosed)
+}
+
+// stale reports whether an end of the backend's connection is not the backend's
+// answer: it may have closed an idle connection before the request came there,
+// and a GET may be sent again (RFC 9112 section 9.3.1).
+func (t *Tunnel) stale() bool {
+	return t.x.warm && t.x.interims == 0 && len(t.x.answer) == 0
+}
+
+// redialStale gives up a warm connection that is dead, and dials the same server.
+func (t *Tunnel) redialStale() {
+	t.worker.counters.warmDead++
+	t.x.unproven = false
+	t.headSent()
+	t.setState(stateDialing)
+	if t.worker.loop.Close(&t.backend) {
+		t.dialNext(false)
+	} // else onClosed goes on
+}
