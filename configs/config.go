@@ -87,6 +87,10 @@ type Tunnel struct {
 	Frames       string        // "auto" (default), "always" or "off"
 	PingInterval time.Duration // between pings of ours; 0 (default) = none
 	PongTimeout  time.Duration // ping to any byte from the peer; 0 (default) = not asked for
+
+	// What the client of an endpoint may send; 0 (default) = no bound.
+	MessageBytes int // of payload, fragments together
+	FrameBytes   int // of payload
 }
 
 // A TCP holds socket options for both sides of a tunnel.
@@ -122,16 +126,51 @@ func (a Admin) SocketPath() (string, bool) { return strings.CutPrefix(a.Address,
 // An Upstream is a named group of interchangeable backends.
 type Upstream struct {
 	Name    string
-	Balance string   // "least_connection" (default) or "round_robin"
-	Servers []Server // at least one, in the order of the file
-	Pos     Pos
+	Balance string       // one of the balances; default "least_connection"
+	Cookie  StickyCookie // default none
+	Servers []Server     // at least one, in the order of the file
+
+	// What becomes of servers that fail, and of those that come back.
+	DisableTime time.Duration // left out for so long; 0 = not at all; default 1s
+	Retries     int           // further servers that a request tries; default 5
+	SlowStart   time.Duration // to its full weight; 0 (default) = at once
+
+	// How they are reached.
+	ResolveInterval time.Duration // between looking names up; 0 = only at the start; default 30s
+	Source          []netip.Addr  // to dial from, in turn; empty (default) = the kernel's choice
+
+	Warm   int     // connections kept open ahead of need, per server; 0 (default) = none
+	Health *Health // nil (default) = servers are not checked
+
+	Pos Pos
+}
+
+// A StickyCookie names the server that a client was at before: by its route,
+// behind the first dot or alone.
+type StickyCookie struct {
+	Name   string // a token; "" = none
+	Insert bool   // wsplice sets it; then every server has a Route
+}
+
+// A Health says how the servers of an Upstream are checked.
+type Health struct {
+	Type     string        // "tcp", "http" or "websocket"
+	Path     string        // of http and websocket: begins with a slash, percent-encoded; may have a query; default "/"
+	Interval time.Duration // from check to check; positive; default 5s
+	Timeout  time.Duration // of one check; positive; default 2s
+	Rise     int           // checks passed in a row that bring a server back; positive; default 1
+	Fall     int           // checks failed in a row that take it out; positive; default 2
 }
 
 // A Server is one backend of an Upstream. Its Target has no Path: the base
 // path comes from the route's Rewrite.
 type Server struct {
-	Target Target // Path and Query are empty
-	Weight int    // always 1 for now
+	Target Target // Path and Query are empty; the zero Target where Spawn has no address of its own
+	Weight int    // 1 (default) to 100
+	Route  string // what a sticky cookie calls it; "" (default) = nothing
+	Set    int    // lower ones are tried first; 0 (default) to 99
+	Status string // "" (default), "standby", "spare", "drain" or "disabled"
+	Spawn  *Spawn // nil for a backend that runs already
 	Pos    Pos
 }
 

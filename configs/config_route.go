@@ -17,7 +17,7 @@ type Route struct {
 	Headers []HeaderMatch  // all must match, in the order of the file; empty = any
 
 	// What it does.
-	Mode    string  // "tunnel", "http" or "deny"; where not given, "http" for a To of http://, else "tunnel"
+	Mode    string  // "tunnel", "endpoint", "http" or "deny"; where not given, "http" for a To of http://, else "tunnel"
 	Upgrade Upgrade // default websocket; on an http route it may be empty, on a deny route it is
 
 	// Where it sends to: exactly one of To and Upstream, but neither to deny.
@@ -30,7 +30,9 @@ type Route struct {
 	Lenient        bool     // handshake: lenient; default false (strict)
 	PreserveHost   bool     // send the client's Host instead of Target.Host; default false
 	RequestHeaders RequestHeaders
-	Tunnel         Tunnel // inherited from Config.Tunnel, then overridden
+	FrameType      string   // of an endpoint: "text" (default) or "binary"; else ""
+	Subprotocols   []string // of an endpoint, which accepts them; default binary, base64; else none
+	Tunnel         Tunnel   // inherited from Config.Tunnel, then overridden
 
 	Pos Pos
 }
@@ -65,7 +67,7 @@ type Header struct{ Name, Value string }
 
 // A Target is one backend address.
 type Target struct {
-	Scheme  string // "ws" or "http", as written: the same on the wire; "" for a bare unix target
+	Scheme  string // "ws" or "http", as written: the same on the wire; "tcp" of an endpoint; "" for a bare unix target
 	Network string // "tcp" or "unix"
 	Address string // host:port with the port always given, or a socket path
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -62,10 +63,7 @@ upgrade: any
 upgrade: none
 mode: tunnel
 mode: http
-later mode: endpoint
 origins: [a.test]
-later frame_type: binary
-later subprotocols: [binary, base64]
 later deflate: on
 handshake: lenient
 preserve_host: on
@@ -78,7 +76,20 @@ regex: ^/(myApp/ws)$, to: "ws://b/$1"
 regex: "^/x[?](.*)", to: "ws://b/elsewhere?$1"
 suffix: .ws, to: "ws://b/"
 regex: ^/(a), upstream: base, rewrite: /$1`},
+	{"routes: [{path: /, to: \"tcp://b:1\", mode: endpoint, %s}]", `
+frame_type: binary
+subprotocols: [mqtt]
+subprotocols: []
+origins: [a.test]
+upgrade: websocket`},
+	{"routes: [{path: /, to: \"tcp://b:1\", mode: endpoint, tunnel: {%s}}]", `
+message_bytes: 1
+frame_bytes: 1
+message_bytes: 16MiB, frame_bytes: 1MiB`},
 	{"routes: [{path: /, %s}]", `
+mode: endpoint, to: "tcp://b:1"
+mode: endpoint, to: unix:/s
+mode: endpoint, upstream: base
 to: "ws://b"
 to: "http://b"
 to: unix:/s
@@ -86,43 +97,62 @@ to: unix:/s|ws://b
 to: unix:/s|http://b
 later to: "wss://b"
 later to: "https://b"
-later to: "tcp://b:1"
 upstream: base
 upstream: base, rewrite: /x`},
 	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{socket: /s}], %s}}", `
 balance: round_robin
 balance: fair
-later balance: hash
-later balance: sticky
-later balance: by_traffic
-later balance: random_two
-later sticky_cookie: {name: "x", insert: false}
-later disable_time: 1s
-later retries: 5
-later slow_start: 1s
-later resolve_interval: 30s
-later source: [10.0.0.1]
-later warm: 1
-later health: {type: websocket, path: /health, interval: 5s, timeout: 2s, rise: 1, fall: 2}
+balance: hash
+balance: sticky
+balance: by_traffic
+balance: random_two
+balance: lighttpd_hash
+balance: lighttpd_sticky
+sticky_cookie: {name: "x", insert: false}
+disable_time: 2s
+retries: 6
+slow_start: 1s
+resolve_interval: 1m
+source: [10.0.0.1]
+warm: 1
+health: {type: websocket, path: /health, interval: 5s, timeout: 2s, rise: 1, fall: 2}
+health: {type: tcp}
+health: {type: http, path: "/?q"}
 later tls: {ca: FILE, server_name: "", insecure: false, cert: FILE, key: FILE}`},
+	{"upstreams: {u: {servers: [{socket: /s, route: a}], sticky_cookie: {name: x, %s}}}", `
+insert: on`},
+	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{socket: /s}], health: {%s}}}", `
+type: tcp
+type: http, path: /x
+type: websocket, interval: 1s
+type: websocket, timeout: 1s
+type: websocket, rise: 2
+type: websocket, fall: 3`},
 	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{%s}]}}", `
 url: "ws://b"
 url: "http://b"
+url: "tcp://b:1"
 socket: /s
-later url: "ws://b", weight: 2
-later url: "ws://b", route: a
-later url: "ws://b", set: 1
-later url: "ws://b", status: standby
-later command: [/usr/bin/chatd]
-later url: "ws://b", min_procs: 1
-later url: "ws://b", max_procs: 4
-later url: "ws://b", max_load_per_proc: 1
-later url: "ws://b", idle_timeout: 60s
-later url: "ws://b", environment: {MODE: prod}
-later url: "ws://b", copy_environment: [PATH]
-later url: "ws://b", listen_backlog: 1024
-later url: "ws://b", kill_signal: SIGTERM
-later url: "ws://b", socket_activation: systemd`},
+url: "ws://b", weight: 2
+url: "ws://b", route: a
+url: "ws://b", set: 1
+url: "ws://b", status: standby
+url: "ws://b", status: spare
+url: "ws://b", status: drain
+url: "ws://b", status: disabled
+command: [/bin/sh, -c, exit]
+url: "ws://b:9000", command: [/bin/sh]
+socket: /s, command: [/bin/sh]
+min_procs: 0, command: [/bin/sh]
+max_procs: 1, command: [/bin/sh]
+max_load_per_proc: 5, command: [/bin/sh]
+idle_timeout: 0s, command: [/bin/sh]
+environment: {MODE: prod, NONE: ""}, command: [/bin/sh]
+copy_environment: [PATH], command: [/bin/sh]
+copy_environment: [], command: [/bin/sh]
+listen_backlog: 16, command: [/bin/sh]
+kill_signal: SIGQUIT, command: [/bin/sh]
+socket_activation: systemd, command: [/bin/sh]`},
 }
 
 const tunnelKeys = `
@@ -136,8 +166,8 @@ frames: off
 ping_interval: 1s
 pong_timeout: 1s
 ping_interval: 2s, pong_timeout: 1s
-later message_bytes: 1
-later frame_bytes: 1`
+message_bytes: 1
+frame_bytes: 1`
 
 // withDefaults adds what a file needs besides the section under test.
 func withDefaults(section string) string {
@@ -326,10 +356,27 @@ func checkComplete(t *testing.T, c *Config) {
 	}
 	for _, u := range c.Upstreams {
 		for _, s := range u.Servers {
-			if s.Target.Address == "" || s.Target.Path != "" || s.Target.Query != "" {
+			if u.Health != nil && !sound(u.Health) || u.Warm < 0 || u.Warm > warmMax {
+				t.Errorf("incomplete: %+v", u)
+			}
+			if s.Target.Address == "" && s.Spawn == nil || s.Target.Path != "" || s.Target.Query != "" {
 				t.Errorf("incomplete: %+v", s)
 			}
+			checkSpawned(t, s.Spawn)
 		}
+	}
+}
+
+func sound(h *Health) bool {
+	return slices.Contains([]string{"tcp", "http", "websocket"}, h.Type) && strings.HasPrefix(h.Path, "/") &&
+		!strings.ContainsFunc(h.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) &&
+		h.Interval > 0 && h.Timeout > 0 && h.Rise > 0 && h.Fall > 0
+}
+
+func checkSpawned(t *testing.T, s *Spawn) {
+	if s != nil && (len(s.Command) == 0 || !filepath.IsAbs(s.Command[0]) || s.MaxProcs < 1 || s.MinProcs > s.MaxProcs ||
+		s.MaxLoad < 1 || s.ListenBacklog < 1 || s.KillSignal == 0) {
+		t.Errorf("incomplete: %+v", s)
 	}
 }
 
@@ -346,6 +393,10 @@ func checkRoute(t *testing.T, r *Route) {
 	}
 	if r.Mode == "tunnel" && r.Upgrade.empty() || r.Mode == "deny" && !r.Upgrade.empty() || r.Mode == "http" && r.Upgrade.None {
 		t.Errorf("mode %s with %+v", r.Mode, r.Upgrade)
+	}
+	if (r.Mode == endpointMode) != (r.FrameType != "") || r.Mode != endpointMode && r.Subprotocols != nil ||
+		r.To != nil && (r.To.Scheme == "tcp") && r.Mode != endpointMode {
+		t.Errorf("mode %s with %+v", r.Mode, r)
 	}
 	if r.Tunnel.Frames == "off" && r.Tunnel.PingInterval > 0 {
 		t.Errorf("pings without frames: %+v", r.Tunnel)

@@ -283,11 +283,6 @@ func (d *decoder) later(inForce func(n *node) bool, fix string) decode {
 
 // The values that later takes for "what is in force anyway".
 
-func isZero(n *node) bool {
-	value, err := time.ParseDuration(n.text)
-	return n.scalar() && err == nil && value == 0
-}
-
 func isZeroSize(n *node) bool {
 	value, ok := parseSize(n.text)
 	return n.scalar() && ok && value == 0

@@ -81,6 +81,8 @@ upstreams:
   u:
     balance: round_robin
     servers: [{url: "ws://[::1]/"}, {url: "http://a:81"}]
+    warm: 3
+    health: {type: http, path: "/up é?a=%2f", interval: 3s, timeout: 1s, rise: 4, fall: 5}
 `
 	file := filepath.Join(dir, "f.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -129,13 +131,18 @@ upstreams:
 			Path: "/up", Mode: "tunnel", Upgrade: upgrade, Upstream: "u", Rewrite: "/base", Tunnel: tunnel, Pos: pos(24, 5),
 		}},
 		Upstreams: []Upstream{{
-			Name: "u", Balance: "round_robin", Pos: pos(27, 3),
+			Name: "u", Balance: "round_robin", DisableTime: time.Second, Retries: 5,
+			ResolveInterval: 30 * time.Second, Pos: pos(27, 3), Warm: 3,
+			Health: &Health{
+				Type: "http", Path: "/up%20%C3%A9?a=%2f", Interval: 3 * time.Second, Timeout: time.Second, Rise: 4, Fall: 5,
+			},
 			Servers: []Server{
 				{Target: Target{Scheme: "ws", Network: "tcp", Address: "[::1]:80", Host: "[::1]"}, Weight: 1, Pos: pos(29, 15)},
 				{Target: Target{Scheme: "http", Network: "tcp", Address: "a:81", Host: "a:81"}, Weight: 1, Pos: pos(29, 37)},
 			},
 		}, {
-			Name: "z", Balance: "least_connection", Pos: pos(26, 3),
+			Name: "z", Balance: "least_connection", DisableTime: time.Second, Retries: 5,
+			ResolveInterval: 30 * time.Second, Pos: pos(26, 3),
 			Servers: []Server{{
 				Target: Target{Network: "unix", Address: filepath.Join(dir, "rel.sock")}, Weight: 1, Pos: pos(26, 17),
 			}},

@@ -29,6 +29,9 @@ func (r *Route) covers(later *Route) bool {
 		coversHeaders(r.Headers, later.Headers) && r.coversUpgrade(later)
 }
 
+// passesOver reports whether r lets requests pass that are no upgrade it accepts.
+func (r *Route) passesOver() bool { return r.Mode == "tunnel" || r.Mode == endpointMode }
+
 // coversPath reports whether r matches every path that later matches. Every
 // path begins with a slash. A route whose match is broken covers nothing and
 // is covered by nothing.
@@ -73,13 +76,13 @@ func coversHeaders(earlier, later []HeaderMatch) bool {
 }
 
 // coversUpgrade compares which requests pass the two modes. Routes that serve
-// HTTP or deny take every request; a tunnel route only upgrades that it
-// accepts, and with upgrade: none every GET without a body.
+// HTTP or deny take every request; a tunnel or endpoint route only upgrades that
+// it accepts, and with upgrade: none every GET without a body.
 func (r *Route) coversUpgrade(later *Route) bool {
-	if r.Mode != "tunnel" {
+	switch {
+	case !r.passesOver():
 		return true
-	}
-	if later.Mode != "tunnel" {
+	case !later.passesOver():
 		return false
 	}
 	earlier, wanted := r.Upgrade, later.Upgrade

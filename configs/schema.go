@@ -2,6 +2,7 @@ package configs
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,10 @@ func (d *decoder) config(n *node, c *Config) {
 	})
 	if routes := n.get("routes"); routes != nil && routes.kind != brokenNode {
 		d.routes(routes, c)
+	}
+	endpoint := func(r Route) bool { return r.Mode == endpointMode }
+	if tunnel := n.get("tunnel"); tunnel != nil && !slices.ContainsFunc(c.Routes, endpoint) {
+		d.messageBounds(tunnel)
 	}
 	d.whole(n, c)
 }

@@ -79,8 +79,8 @@ func (d *decoder) unixTarget(n *node, s string, g groups) *Target {
 	return t
 }
 
-// parseTarget reads ws://host[:port][/path] or http://, and with groups also a
-// query. The string's groups are already checked.
+// parseTarget reads ws://host[:port][/path], http:// or tcp://host:port, and with
+// groups also a query. The string's groups are already checked.
 func parseTarget(s string, g groups) (Target, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	end := strings.IndexAny(rest, "/?#")
@@ -94,7 +94,9 @@ func parseTarget(s string, g groups) (Target, error) {
 	scheme = strings.ToLower(scheme)
 	switch {
 	case ok && (scheme == "ws" || scheme == "http"):
-	case ok && (scheme == "wss" || scheme == "https" || scheme == "tcp"):
+	case ok && scheme == "tcp":
+		return parseTCP(authority, path)
+	case ok && (scheme == "wss" || scheme == "https"):
 		return Target{}, fmt.Errorf("%s:// is not supported yet; use ws://, http:// or unix:/path", scheme)
 	default:
 		return Target{}, fmt.Errorf("must be ws://host:port/path, http://host:port/path or unix:/path, but this is %s", quote(s))

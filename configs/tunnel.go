@@ -13,8 +13,8 @@ func (d *decoder) tunnel(n *node, t *Tunnel) {
 		"frames":             d.enum(&t.Frames, []string{"auto", "always", "off"}),
 		"ping_interval":      d.pingInterval(&t.PingInterval),
 		"pong_timeout":       d.duration(&t.PongTimeout, 0, durationMax, 1),
-		"message_bytes":      d.later(isZeroSize, " or write 0"),
-		"frame_bytes":        d.later(isZeroSize, " or write 0"),
+		"message_bytes":      d.size(&t.MessageBytes, 0, messageBytesMax, 0),
+		"frame_bytes":        d.size(&t.FrameBytes, 0, messageBytesMax, 0),
 	})
 	d.tunnelShape(n, t)
 }

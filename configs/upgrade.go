@@ -65,10 +65,11 @@ func notProtocol(s string) bool {
 
 // modes are the values of mode. What each does with an upgrade:
 //
-//	tunnel  takes only upgrades that it accepts
-//	http    takes every request, and opens tunnels for the upgrades it accepts
-//	deny    takes every request and answers 403
-var modes = []string{"tunnel", "http", "deny"}
+//	tunnel    takes only upgrades that it accepts
+//	endpoint  takes only upgrades to websocket, and answers them itself
+//	http      takes every request, and opens tunnels for the upgrades it accepts
+//	deny      takes every request and answers 403
+var modes = []string{"tunnel", endpointMode, "http", "deny"}
 
 // routeMode settles the mode of a route and what it means for the other keys.
 //
@@ -86,10 +87,17 @@ func (d *decoder) routeMode(n *node, r *Route, c *Config) {
 		}
 		d.modeOfUpstream(n, r, c)
 	}
+	switch r.Mode {
+	case "deny":
+		d.denies(n, r)
+		return
+	case endpointMode:
+		d.endpointShape(n, r, c)
+		return
+	}
+	d.noEndpoint(n, r, c)
 	upgrade := n.get("upgrade")
 	switch {
-	case r.Mode == "deny":
-		d.denies(n, r)
 	case upgrade == nil || upgrade.kind == brokenNode:
 	case r.Mode == "tunnel" && r.Upgrade.empty():
 		d.wrong(upgrade, "a tunnel route without a protocol takes nothing; name one, or write mode: http")
@@ -123,6 +131,7 @@ func (d *decoder) modeOfUpstream(n *node, r *Route, c *Config) {
 func (d *decoder) denies(n *node, r *Route) {
 	for _, key := range []string{
 		"to", "upstream", "rewrite", "upgrade", "origins", "handshake", "preserve_host", "request_headers", "tunnel",
+		"frame_type", "subprotocols",
 	} {
 		if value := n.get(key); value != nil {
 			d.wrong(value, "means nothing with mode: deny, which answers 403 to all that the route matches; remove the key")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // upstreams reads the named groups of backends.
@@ -16,7 +17,10 @@ func (d *decoder) upstreams(n *node, c *Config) {
 			d.errorAt(e.pos, "upstreams: the name %s must be 1 to 64 letters, digits, -, _ or .", quote(e.key))
 			continue
 		}
-		u := Upstream{Name: e.key, Balance: "least_connection", Pos: e.pos}
+		u := Upstream{
+			Name: e.key, Balance: "least_connection", DisableTime: time.Second, Retries: 5,
+			ResolveInterval: 30 * time.Second, Pos: e.pos,
+		}
 		d.upstream(e.value, &u)
 		c.Upstreams = append(c.Upstreams, u)
 	}
@@ -34,40 +38,23 @@ func validUpstream(name string) bool {
 func (d *decoder) upstream(n *node, u *Upstream) {
 	ok := d.mapping(n, map[string]decode{
 		"balance":          d.balance(&u.Balance),
-		"sticky_cookie":    d.later(isNoCookie, ""),
+		"sticky_cookie":    func(n *node) { d.stickyCookie(n, &u.Cookie) },
 		"servers":          func(n *node) { d.servers(n, u) },
-		"disable_time":     d.later(isZero, ""),
-		"retries":          d.later(nil, ""),
-		"slow_start":       d.later(isZero, " or write 0s"),
-		"resolve_interval": d.later(nil, ""),
-		"source":           d.later(isEmpty, " or write []"),
-		"warm":             d.later(isText("0"), " or write 0"),
-		"health":           d.later(nil, ""),
+		"disable_time":     d.duration(&u.DisableTime, 0, durationMax, 1),
+		"retries":          d.number(&u.Retries, 0, retriesMax),
+		"slow_start":       d.duration(&u.SlowStart, 0, slowStartMax, 1),
+		"resolve_interval": d.resolveInterval(&u.ResolveInterval),
+		"source":           func(n *node) { d.source(n, &u.Source) },
+		"warm":             d.number(&u.Warm, 0, warmMax),
+		"health":           func(n *node) { u.Health = d.health(n) },
 		"tls":              d.later(nil, ""),
 	})
 	if ok && n.get("servers") == nil {
 		d.errorAt(u.Pos, "%s: has no servers; add `servers: [{url: ws://host:port}]`", n.path())
 	}
-}
-
-// balance also takes lighttpd's name of the default.
-func (d *decoder) balance(to *string) decode {
-	read := d.enum(to, []string{"least_connection", "round_robin"}, "hash", "sticky", "by_traffic", "random_two")
-	return func(n *node) {
-		if isText("fair")(n) {
-			*to = "least_connection"
-			return
-		}
-		read(n)
+	if ok {
+		d.upstreamShape(n, u)
 	}
-}
-
-// isNoCookie reports a sticky_cookie that does nothing.
-func isNoCookie(n *node) bool {
-	return n.kind == mappingNode && !slices.ContainsFunc(n.entries, func(e entry) bool {
-		nothing := e.key == "name" && isText("")(e.value) || e.key == "insert" && isOff(e.value)
-		return !nothing
-	})
 }
 
 func (d *decoder) servers(n *node, u *Upstream) {
@@ -75,6 +62,7 @@ func (d *decoder) servers(n *node, u *Upstream) {
 	if ok && len(n.items) == 0 {
 		d.wrong(n, "is empty; add at least one, such as `- {url: ws://host:port}`")
 	}
+	d.checkProcesses(n, u.Servers)
 	for i, s := range u.Servers {
 		same := func(t Server) bool {
 			return t.Target.Network == s.Target.Network && t.Target.Address == s.Target.Address
@@ -83,73 +71,5 @@ func (d *decoder) servers(n *node, u *Upstream) {
 			d.warn(s.Pos, "%s[%d]: %s stands twice, first in line %d",
 				n.path(), i, s.Target, u.Servers[j].Pos.Line)
 		}
-	}
-}
-
-func (d *decoder) server(n *node) Server {
-	s := Server{Weight: 1, Pos: n.Pos}
-	keys := map[string]decode{
-		"url":    func(n *node) { d.serverURL(n, &s.Target) },
-		"socket": func(n *node) { d.serverSocket(n, &s.Target) },
-		"weight": d.later(isText("1"), " or write 1"),
-		"route":  d.later(isText(""), ` or write ""`),
-		"set":    d.later(isText("0"), " or write 0"),
-		"status": d.later(isText(""), ` or write ""`),
-	}
-	for _, key := range spawnKeys {
-		keys[key] = d.later(nil, "; start the backend yourself and name it with url or socket")
-	}
-	if !d.mapping(n, keys) {
-		return s
-	}
-	url, socket := n.get("url"), n.get("socket")
-	switch {
-	case url == nil && socket == nil && n.get("command") == nil:
-		d.wrong(n, "names no backend; add `url: ws://host:port` or `socket: /path`")
-	case url != nil && socket != nil:
-		d.wrong(socket, "a server has either url or socket; remove one")
-	}
-	return s
-}
-
-// spawnKeys belong to backends that wsplice starts itself.
-var spawnKeys = []string{
-	"command", "min_procs", "max_procs", "max_load_per_proc", "idle_timeout", "environment",
-	"copy_environment", "listen_backlog", "kill_signal", "socket_activation",
-}
-
-// serverURL takes ws://host:port or http://host:port. The path comes from the route's rewrite.
-func (d *decoder) serverURL(n *node, to *Target) {
-	s, ok := d.text(n)
-	if !ok {
-		return
-	}
-	if strings.HasPrefix(s, "unix:") {
-		d.wrong(n, "must be ws://host:port; for a unix socket write `socket: %s`", strings.TrimPrefix(s, "unix:"))
-		return
-	}
-	t, err := parseTarget(s, noGroups)
-	switch {
-	case err != nil:
-		d.wrong(n, "%v", err)
-	case t.Path != "" && t.Path != "/":
-		d.wrong(n, "must not have a path; remove %s and write it as rewrite in the route", t.Path)
-	default:
-		t.Path = ""
-		*to = t
-	}
-}
-
-func (d *decoder) serverSocket(n *node, to *Target) {
-	s, ok := d.text(n)
-	if !ok {
-		return
-	}
-	if path, unix := strings.CutPrefix(s, "unix:"); unix {
-		d.wrong(n, "write the path alone: %s", path)
-		return
-	}
-	if path, ok := d.socketPath(n, s); ok {
-		*to = Target{Network: "unix", Address: path}
 	}
 }
