@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"fmt"
 	"maps"
 	"path/filepath"
 )
@@ -39,16 +38,5 @@ func Apache(name string, data []byte, o Options) (*Result, error) {
 	if len(r.errs) > 0 {
 		return nil, r.errs
 	}
-	d.Title = append([]string{fmt.Sprintf("Made by `wsplice import apache %s`. Comments say which line a part came from.", name)},
-		d.Title...)
-	d.Leftovers = r.leftovers()
-	notes := d.notes()
-	if len(notes) > notesMax {
-		return nil, Errors{{
-			Pos:  Pos{File: name, Line: 1, Column: 1},
-			Text: fmt.Sprintf("more than %d lines cannot be carried over: is this a configuration of httpd?", notesMax),
-		}}
-	}
-	r.sort(notes)
-	return &Result{YAML: d.render(), Notes: notes, Routes: d.routeCount()}, nil
+	return finish(d, r, "apache")
 }

@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -165,7 +166,7 @@ func (b *apacheBuilder) balance(u *Upstream, balancer *apacheBalancer, params []
 		case !b.o.supports(FeatureRetries):
 			note(p.Pos, "maxattempts=%s: this version of wsplice has no retries yet; it tries the others", p.value)
 		default:
-			u.Retries = n
+			u.Retries = min(n, retriesMax)
 		}
 	}
 }
@@ -203,6 +204,10 @@ func (b *apacheBuilder) servers(u *Upstream, balancer *apacheBalancer, r *apache
 			note(m.at.Pos, "BalancerMember %s: left out: %s", m.url.text, strings.Join(m.left, ", "))
 		}
 	}
+	if u.Insert && slices.ContainsFunc(u.Servers, func(s Server) bool { return s.Route == "" }) {
+		u.Insert = false
+		note(balancer.at.Pos, "balancer://%s: not every member has a route, so no cookie is set", balancer.name)
+	}
 	if len(u.Servers) == 0 {
 		r.refuse(balancer.at, "no member of it may be used", "write an upstream by hand")
 	}
@@ -228,7 +233,11 @@ func (b *apacheBuilder) member(s *Server, m *apacheMember, weight int) bool {
 		s.Weight = weight
 	}
 	if p, ok := lastParam(m.params, "route"); ok && p.value != "" && b.later(m, p, FeatureRoute) {
-		s.Route = p.value
+		if len(p.value) <= routeBytesMax && !strings.ContainsFunc(p.value, notInCookie) {
+			s.Route = p.value
+		} else {
+			m.left = append(m.left, "route="+p.value+" (it cannot stand in a cookie)")
+		}
 	}
 	if p, ok := lastParam(m.params, "lbset"); ok {
 		n, err := strconv.Atoi(p.value)
@@ -256,6 +265,9 @@ func (b *apacheBuilder) member(s *Server, m *apacheMember, weight int) bool {
 	}
 	return used
 }
+
+// notInCookie reports what a cookie's value cannot have (RFC 6265 section 4.1.1).
+func notInCookie(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\",;\\", r) }
 
 // memberStatus reads letters with + and -: +H, D, S-E.
 func memberStatus(value string) (status, wrong string) {

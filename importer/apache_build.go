@@ -42,9 +42,6 @@ func (b *apacheBuilder) document(name string) *Document {
 		d.Upstreams = append(d.Upstreams, *u)
 	}
 	d.Timeouts = Timeouts{Dial: b.dial, Upgrade: b.response}
-	if d.routeCount() == 0 {
-		d.Title = append(d.Title, "There is no route in it: nothing that was read is proxied in a way that wsplice can take over.")
-	}
 	hoist(d)
 	unique(d)
 	return d

@@ -47,7 +47,7 @@ var leftParams = map[string]string{
 	"scolonpathdelim":   "sessions are found in cookies only",
 	"failonstatus":      "only a failed connection counts against a server; see health:",
 	"failontimeout":     "only a failed connection counts against a server; see health:",
-	"forcerecovery":     "when all servers are left out, all are tried",
+	"forcerecovery":     "when all servers are left out, the answer is 503 until the first one's disable_time has passed",
 	"timeout":           "a balancer has nothing to wait for: when no server is left, the answer is 503 at once",
 	"connectiontimeout": "httpd takes it on a member only",
 	"growth":            "servers are added in the file",
@@ -105,19 +105,23 @@ func within(url, worker string) bool {
 }
 
 // weights turns load factors, which may have decimals, into whole numbers.
+//
+// Only ratios of more than 1 to 100 are not exact.
 func weights(factors []string) ([]int, string) {
 	hundredths := make([]int, len(factors))
-	common := 0
+	common, most := 0, 0
 	for i, f := range factors {
 		n, ok := hundred(f)
 		if !ok {
 			return nil, fmt.Sprintf("loadfactor=%s is not a number from 1 to 100", f)
 		}
 		hundredths[i] = n
-		common = divisor(common, n)
+		common, most = divisor(common, n), max(most, n)
 	}
 	for i := range hundredths {
-		hundredths[i] /= common
+		if hundredths[i] /= common; most/common > weightMax {
+			hundredths[i] = max(1, (hundredths[i]*common*weightMax+most/2)/most)
+		}
 	}
 	return hundredths, ""
 }

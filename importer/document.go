@@ -24,6 +24,8 @@ type Tunnel struct {
 	Async       *bool
 	AsyncDelay  *time.Duration
 	IdleTimeout *time.Duration
+
+	PingInterval, PongTimeout *time.Duration
 }
 
 // A Listener is one address.
@@ -42,19 +44,24 @@ type Item struct {
 	Route   *Route
 }
 
-// A Route is one route. Path and Regex exclude each other, as do To and
+// A Route is one route. Path, Regex and Suffix exclude each other, as do To and
 // Upstream; Mode deny needs neither.
 type Route struct {
 	Comments []string // where it came from, and what is worth knowing
 
-	Path, Regex string
-	Hosts       []string
-	Headers     []Header // regular expressions
-	Upgrade     []string // any, none or names; nil = the default; empty = nothing
-	Mode        string   // tunnel, http or deny
-	To          string
-	Upstream    string
-	Rewrite     string
+	Path, Regex, Suffix string
+
+	Hosts    []string
+	Headers  []Header // regular expressions
+	Upgrade  []string // any, none or names; nil = the default; empty = nothing
+	Mode     string   // tunnel, endpoint, http or deny
+	To       string
+	Upstream string
+	Rewrite  string
+
+	FrameType    string // of mode endpoint, as are Subprotocols
+	Subprotocols []string
+	Origins      []string
 
 	PreserveHost bool
 	Set          []Header
@@ -86,6 +93,9 @@ type Server struct {
 	Route       string
 	Set         int
 	Status      string
+
+	Command []string // that is started
+	Spawn   []pair   // what goes with it
 }
 
 // routeCount returns how many routes d has.

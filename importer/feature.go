@@ -20,6 +20,9 @@ const (
 	FeatureDisableTime   Feature = "disable_time"
 	FeatureRetries       Feature = "retries"
 	FeatureHealth        Feature = "health"
+	FeatureEndpoint      Feature = "mode: endpoint"
+	FeatureSpawn         Feature = "command of a server"
+	FeatureLighttpdHash  Feature = "balance: lighttpd_hash and lighttpd_sticky"
 )
 
 const (
@@ -39,8 +42,11 @@ var probes = map[Feature]string{
 	FeatureByTraffic:     probeUpstream + "upstreams: {u: {balance: by_traffic, servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
 	FeatureSticky: probeUpstream + "upstreams: {u: {sticky_cookie: {name: a, insert: false}, " +
 		"servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
-	FeatureDisableTime: probeUpstream + "upstreams: {u: {disable_time: 2s, servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
-	FeatureRetries:     probeUpstream + "upstreams: {u: {retries: 2, servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
+	FeatureDisableTime:  probeUpstream + "upstreams: {u: {disable_time: 2s, servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
+	FeatureRetries:      probeUpstream + "upstreams: {u: {retries: 2, servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
+	FeatureEndpoint:     probeListener + "routes: [{path: /, mode: endpoint, to: \"tcp://127.0.0.1:1\"}]\n",
+	FeatureSpawn:        probeUpstream + "upstreams: {u: {servers: [{socket: /run/u.sock, command: [/bin/true]}]}}\n",
+	FeatureLighttpdHash: probeUpstream + "upstreams: {u: {balance: lighttpd_hash, servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
 	FeatureHealth: probeUpstream + "upstreams: {u: {health: {type: tcp, interval: 5s}, " +
 		"servers: [{url: \"ws://127.0.0.1:1\"}]}}\n",
 }

@@ -9,10 +9,19 @@ import (
 	"testing"
 )
 
-// FuzzApache holds for every source: no panic; the same answer twice; errors
-// carry a position, and a result is text whose comments cannot break out.
 func FuzzApache(f *testing.F) {
-	confs, err := filepath.Glob("testdata/*.conf")
+	fuzzReader(f, readers["apache"],
+		"RewriteEngine on\nRewriteCond %{HTTP:U\x83\x83\x83pgrade} a\nRewriteRule /(.*) ws://b/$1 [P]\n", // longer in upper case
+		"RewriteEngine on\nRewriteRule /(.*) ws://b/$1 [P,X,Y,Z]\n",
+		"ProxyPass /a ws://b/ \x83\x83=b secret=c\n")
+}
+
+func FuzzLighttpd(f *testing.F) { fuzzReader(f, readers["lighttpd"]) }
+
+// fuzzReader holds for every source: no panic; the same answer twice; errors
+// carry a position, and a result is text whose comments cannot break out.
+func fuzzReader(f *testing.F, r reader, seeds ...string) {
+	confs, err := filepath.Glob(r.folder + "/*.conf")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -23,19 +32,15 @@ func FuzzApache(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, source := range []string{
-		"RewriteEngine on\nRewriteCond %{HTTP:U\x83\x83\x83pgrade} a\nRewriteRule /(.*) ws://b/$1 [P]\n", // longer in upper case
-		"RewriteEngine on\nRewriteRule /(.*) ws://b/$1 [P,X,Y,Z]\n",
-		"ProxyPass /a ws://b/ \x83\x83=b secret=c\n",
-	} {
+	for _, source := range seeds {
 		f.Add([]byte(source))
 	}
-	for source := range brokenApache(f) {
+	for source := range broken(f, r) {
 		f.Add([]byte(source))
 	}
 	f.Fuzz(func(t *testing.T, source []byte) {
-		result, err := Apache("f.conf", source, Options{})
-		again, againErr := Apache("f.conf", source, Options{})
+		result, err := r.read("f.conf", source, Options{})
+		again, againErr := r.read("f.conf", source, Options{})
 		if err != nil {
 			checkErrors(t, err, againErr)
 			return

@@ -11,34 +11,47 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestApacheGolden compares each configuration in testdata with the YAML that
-// is expected of it, and with what is said on stderr.
-func TestApacheGolden(t *testing.T) {
-	confs, err := filepath.Glob("testdata/*.conf")
-	if err != nil || len(confs) == 0 {
-		t.Fatalf("no configurations: %v", err)
-	}
-	for _, conf := range confs {
-		base := strings.TrimSuffix(conf, ".conf")
-		t.Run(filepath.Base(base), func(t *testing.T) {
-			result := importFile(t, conf)
-			var report strings.Builder
-			for _, n := range result.Notes {
-				fmt.Fprintln(&report, n)
-			}
-			golden(t, base+".yaml", string(result.YAML))
-			golden(t, base+".report", report.String())
-		})
+// A reader is one of the formats, with the folder of its configurations.
+type reader struct {
+	folder string
+	read   func(name string, data []byte, o Options) (*Result, error)
+}
+
+var readers = map[string]reader{
+	"apache":   {"testdata", Apache},
+	"lighttpd": {"testdata/lighttpd", Lighttpd},
+}
+
+// TestGolden compares each configuration with the YAML that is expected of it,
+// and with what is said on stderr.
+func TestGolden(t *testing.T) {
+	for format, r := range readers {
+		confs, err := filepath.Glob(r.folder + "/*.conf")
+		if err != nil || len(confs) == 0 {
+			t.Fatalf("%s: no configurations: %v", format, err)
+		}
+		for _, conf := range confs {
+			base := strings.TrimSuffix(conf, ".conf")
+			t.Run(format+"/"+filepath.Base(base), func(t *testing.T) {
+				result := importFile(t, r, conf)
+				var report strings.Builder
+				for _, n := range result.Notes {
+					fmt.Fprintln(&report, n)
+				}
+				golden(t, base+".yaml", string(result.YAML))
+				golden(t, base+".report", report.String())
+			})
+		}
 	}
 }
 
-func importFile(t *testing.T, conf string) *Result {
+func importFile(t *testing.T, r reader, conf string) *Result {
 	t.Helper()
 	data, err := os.ReadFile(conf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := Apache(conf, data, Options{Files: Disk{}, Defines: map[string]string{"APACHE_LOG_DIR": "/var/log/apache2"}})
+	result, err := r.read(conf, data, Options{Files: Disk{}, Defines: map[string]string{"APACHE_LOG_DIR": "/var/log/apache2"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ const (
 	directivesMax   = 50_000
 	definesMax      = 256
 	wordsMax        = 1024 // of one directive
+	tokensMax       = 500_000
+	listItemsMax    = 4096 // of one list of lighttpd's
 )
 
 // Bounds of what is made of it.
@@ -21,6 +23,9 @@ const (
 	listensMax      = 256    // as package configs allows
 	sectionsMax     = 1024   // <Location>
 	membersMax      = 256    // of a balancer, as package configs allows
+	weightMax       = 100    // as package configs allows
+	retriesMax      = 255    // as package configs allows
+	routeBytesMax   = 95     // as package configs allows
 	condsMax        = 32     // of one rule
 	headersMax      = 128    // that one scope sets or removes
 	networksMax     = 1024   // that are trusted
@@ -29,4 +34,6 @@ const (
 	notesMax        = 10_000 // beyond them the source is not a configuration
 	commentRunesMax = 200    // of one line of the source in a comment
 	groupsMax       = 9      // $1 to $9
+	upstreamNameMax = 58     // with a number behind it, what package configs allows
+	socketPathMax   = 107    // sun_path, unix(7)
 )

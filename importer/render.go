@@ -65,7 +65,7 @@ func (d *Document) settings(w *writer) {
 
 // timeoutComments say what a timeout is made of: Apache has one for each route.
 var timeoutComments = map[string]string{
-	"dial":    "the longest connectiontimeout= of all routes",
+	"dial":    "the longest of all routes",
 	"upgrade": "the longest Timeout, ProxyTimeout or timeout= of all routes; Apache's default is 60s",
 }
 
@@ -79,6 +79,12 @@ func (t Tunnel) pairs() []pair {
 	}
 	if t.IdleTimeout != nil {
 		pairs = append(pairs, pair{"idle_timeout", duration(*t.IdleTimeout)})
+	}
+	if t.PingInterval != nil {
+		pairs = append(pairs, pair{"ping_interval", duration(*t.PingInterval)})
+	}
+	if t.PongTimeout != nil {
+		pairs = append(pairs, pair{"pong_timeout", duration(*t.PongTimeout)})
 	}
 	return pairs
 }
@@ -122,9 +128,12 @@ func (d *Document) routes(w *writer) {
 
 // write writes r as an item of the list, its match before its target.
 func (r *Route) write(w *writer) {
-	if r.Regex != "" {
+	switch {
+	case r.Regex != "":
 		w.line(2, "- regex: %s", scalar(r.Regex))
-	} else {
+	case r.Suffix != "":
+		w.line(2, "- suffix: %s", scalar(r.Suffix))
+	default:
 		w.line(2, "- path: %s", scalar(r.Path))
 	}
 	if len(r.Hosts) > 0 {
@@ -141,10 +150,16 @@ func (r *Route) write(w *writer) {
 	default:
 		w.line(4, "upgrade: %s", list(r.Upgrade))
 	}
-	for _, p := range []pair{{"to", r.To}, {"upstream", r.Upstream}, {"rewrite", r.Rewrite}} {
+	for _, p := range []pair{{"to", r.To}, {"upstream", r.Upstream}, {"rewrite", r.Rewrite}, {"frame_type", r.FrameType}} {
 		if p.value != "" {
 			w.line(4, "%s: %s", p.key, scalar(p.value))
 		}
+	}
+	if len(r.Subprotocols) > 0 {
+		w.line(4, "subprotocols: %s", list(r.Subprotocols))
+	}
+	if len(r.Origins) > 0 {
+		w.line(4, "origins: %s", list(r.Origins))
 	}
 	if r.PreserveHost {
 		w.line(4, "preserve_host: true")
@@ -222,6 +237,9 @@ func (s Server) pairs() []pair {
 	}
 	if s.Status != "" {
 		pairs = append(pairs, pair{"status", s.Status})
+	}
+	if len(s.Command) > 0 {
+		pairs = append(append(pairs, pair{"command", list(s.Command)}), s.Spawn...)
 	}
 	return pairs
 }
