@@ -66,10 +66,19 @@ func TestMetrics(t *testing.T) {
 	s := start(t, Config{Network: "tcp", Address: "127.0.0.1:0", Source: func() Figures {
 		return Figures{
 			TunnelsOpen: 3, TunnelsOpened: 10, DescriptorsLeft: 99, Splices: 4, Blind: 2,
+			WarmIdle: 30, WarmTaken: 31, WarmDead: 32,
 			Refusals:  map[string]uint64{"bad_key": 7},
 			HTTP:      map[string]uint64{"2xx": 8, "none": 0},
 			Bytes:     []LaneBytes{{"up", "copy", 11}, {"down", "splice", 12}},
 			LoopTicks: []uint64{5, 6},
+			Servers: []ServerFigures{
+				{Upstream: "chat", Server: "10.0.0.1:9000", Up: true, Open: 21, Picks: 22, Failures: 23},
+				{Upstream: "chat", Server: "unix:/run/x"},
+			},
+			Health: []ServerHealth{
+				{Upstream: "u", Server: "a:1", Healthy: true, Passed: 20, Failed: 21, Skipped: 22},
+				{Upstream: "u", Server: "a:2"},
+			},
 		}
 	}})
 	status, body := get(t, s, "/metrics", "")
@@ -82,7 +91,17 @@ func TestMetrics(t *testing.T) {
 		`wsplice_http_requests_total{code="2xx"} 8`, `wsplice_http_requests_total{code="none"} 0`,
 		`wsplice_relayed_bytes_total{direction="up",lane="copy"} 11`,
 		`wsplice_relayed_bytes_total{direction="down",lane="splice"} 12`,
-		`wsplice_loop_ticks_total{loop="1"} 6`, "go_goroutines", "process_open_fds",
+		`wsplice_upstream_server_up{server="10.0.0.1:9000",upstream="chat"} 1`,
+		`wsplice_upstream_server_up{server="unix:/run/x",upstream="chat"} 0`,
+		`wsplice_upstream_server_open{server="10.0.0.1:9000",upstream="chat"} 21`,
+		`wsplice_upstream_server_picks_total{server="10.0.0.1:9000",upstream="chat"} 22`,
+		`wsplice_upstream_server_failures_total{server="10.0.0.1:9000",upstream="chat"} 23`,
+		`wsplice_loop_ticks_total{loop="1"} 6`, `wsplice_upstream_server_healthy{server="a:1",upstream="u"} 1`,
+		`wsplice_upstream_server_healthy{server="a:2",upstream="u"} 0`,
+		"wsplice_warm_connections 30", "wsplice_warm_taken_total 31", "wsplice_warm_dead_total 32",
+		`wsplice_health_checks_total{result="passed",server="a:1",upstream="u"} 20`,
+		`wsplice_health_checks_total{result="failed",server="a:1",upstream="u"} 21`,
+		`wsplice_health_checks_total{result="skipped",server="a:1",upstream="u"} 22`, "go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(body, "\n"+want) {
 			t.Errorf("no %q in the metrics", want)

@@ -32,6 +32,30 @@ type Figures struct {
 	PipesRefused    uint64
 	DescriptorsLeft int
 	LogDropped      uint64
+	Servers         []ServerFigures
+	WarmIdle        int
+	WarmTaken       uint64
+	WarmDead        uint64 // of those taken
+	Health          []ServerHealth
+}
+
+// ServerFigures are those of one server of an upstream. No two have the same
+// names.
+type ServerFigures struct {
+	Upstream, Server string
+
+	Up       bool
+	Open     int64
+	Picks    uint64
+	Failures uint64
+}
+
+// A ServerHealth is what checks have found of a server of an upstream. No two
+// have the same names.
+type ServerHealth struct {
+	Upstream, Server        string
+	Healthy                 bool
+	Passed, Failed, Skipped uint64 // checks
 }
 
 // LaneBytes are bytes relayed in one direction ("up", "down") by one lane
@@ -62,6 +86,10 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("wsplice_"+name, help, labels, nil)
 }
 
+func descServer(name, help string) *prometheus.Desc {
+	return desc("upstream_server_"+name, help, "upstream", "server")
+}
+
 var (
 	descOpen        = desc("tunnels_open", "Client connections now held: relaying, being opened or being closed.")
 	descOpened      = desc("tunnels_opened_total", "Tunnels that began to relay.")
@@ -83,7 +111,17 @@ var (
 	descPipes       = desc("pipes_open", "Pipes open for splicing.")
 	descNoPipe      = desc("pipes_refused_total", "Times that no pipe was to be had and bytes were copied.")
 	descLeft        = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
+	descWarm        = desc("warm_connections", "Connections to servers that are kept open ahead of need.")
+	descWarmTaken   = desc("warm_taken_total", "Warm connections that a tunnel took.")
+	descWarmDead    = desc("warm_dead_total", "Of those, the dead ones: the server was dialed anew.")
+	descHealthy     = desc("upstream_server_healthy", "1 where the checks of a server pass, else 0.", "upstream", "server")
+	descChecks      = desc("health_checks_total", "Checks of servers, by result.", "upstream", "server", "result")
 	descLogDropped  = desc("log_lines_dropped_total", "Log lines dropped because the log was blocked.")
+
+	descServerUp       = descServer("up", "0 while the server is left out: failed, unhealthy or without an address; else 1.")
+	descServerOpen     = descServer("open", "Tunnels and requests at the server, those that are being opened among them.")
+	descServerPicks    = descServer("picks_total", "Times that the server was chosen.")
+	descServerFailures = descServer("failures_total", "Times that the server was chosen and no connection came about.")
 )
 
 // Describe sends the descriptions of all metrics.
@@ -92,6 +130,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		descOpen, descOpened, descConnections, descAcceptFails, descRefusals, descHTTP, descRelayed, descDials, descBytes,
 		descSplices, descBlind, descViolations, descSyncRefused, descTicks,
 		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
+		descServerUp, descServerOpen, descServerPicks, descServerFailures,
+		descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
 	} {
 		out <- d
 	}
@@ -100,8 +140,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 // Collect reads the figures and sends them.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	f := c.source()
-	gauge := func(d *prometheus.Desc, v int) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
@@ -109,6 +149,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descOpen, f.TunnelsOpen)
 	gauge(descPipes, f.Pipes)
 	gauge(descLeft, f.DescriptorsLeft)
+	gauge(descWarm, f.WarmIdle)
+	counter(descWarmTaken, f.WarmTaken)
+	counter(descWarmDead, f.WarmDead)
 	counter(descOpened, f.TunnelsOpened)
 	counter(descConnections, f.Connections)
 	counter(descAcceptFails, f.AcceptErrors)
@@ -134,5 +177,25 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, ticks := range f.LoopTicks {
 		counter(descTicks, ticks, strconv.Itoa(i))
+	}
+	for _, s := range f.Servers {
+		up := 0
+		if s.Up {
+			up = 1
+		}
+		gauge(descServerUp, up, s.Upstream, s.Server)
+		gauge(descServerOpen, int(s.Open), s.Upstream, s.Server)
+		counter(descServerPicks, s.Picks, s.Upstream, s.Server)
+		counter(descServerFailures, s.Failures, s.Upstream, s.Server)
+	}
+	for _, s := range f.Health {
+		healthy := 0
+		if s.Healthy {
+			healthy = 1
+		}
+		gauge(descHealthy, healthy, s.Upstream, s.Server)
+		counter(descChecks, s.Passed, s.Upstream, s.Server, "passed")
+		counter(descChecks, s.Failed, s.Upstream, s.Server, "failed")
+		counter(descChecks, s.Skipped, s.Upstream, s.Server, "skipped")
 	}
 }

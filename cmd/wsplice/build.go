@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"wsplice/admin"
 	"wsplice/configs"
 	"wsplice/internal/sys"
-	"wsplice/pool"
 	"wsplice/proxy"
 )
 
@@ -21,7 +19,7 @@ import (
 const resolveTimeout = 10 * time.Second
 
 // buildProxy turns a checked configuration into what the proxy runs.
-func buildProxy(c *configs.Config, log *slog.Logger) (proxy.Config, error) {
+func buildProxy(c *configs.Config, log *slog.Logger, spawned *spawned) (proxy.Config, error) {
 	p := proxy.Config{
 		Loops:  c.Loops,
 		Engine: c.Engine,
@@ -53,7 +51,7 @@ func buildProxy(c *configs.Config, log *slog.Logger) (proxy.Config, error) {
 		}
 		p.Listeners = append(p.Listeners, listener)
 	}
-	routes, err := buildRoutes(c)
+	routes, err := buildRoutes(c, spawned)
 	p.Routes = routes
 	return p, err
 }
@@ -104,22 +102,6 @@ func lookupID(name string, lookup func(string) (string, error)) (int, error) {
 	return strconv.Atoi(text)
 }
 
-func buildUpstream(ctx context.Context, u configs.Upstream) (*pool.Upstream, error) {
-	balance := pool.LeastConnection
-	if u.Balance == "round_robin" {
-		balance = pool.RoundRobin
-	}
-	var servers []*pool.Server
-	for _, s := range u.Servers {
-		server, err := pool.NewServer(ctx, s.Target.Network, s.Target.Address, s.Target.Host)
-		if err != nil {
-			return nil, err
-		}
-		servers = append(servers, server)
-	}
-	return pool.NewUpstream(u.Name, balance, servers)
-}
-
 // buildAdmin binds the admin interface, or returns nil when it is off.
 func buildAdmin(c configs.Admin, log *slog.Logger, source admin.Source) (*admin.Server, error) {
 	if c.Address == "" {
@@ -149,6 +131,10 @@ func figures(s proxy.Stats) admin.Figures {
 		Splices: s.Splices, Blind: s.Blind, Violations: s.Violations, SyncRefused: s.SyncRefused,
 		Pipes: s.Pipes, PipesRefused: s.PipeRefused,
 		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,
+		WarmIdle: s.WarmIdle, WarmTaken: s.WarmTaken, WarmDead: s.WarmDead,
+	}
+	for _, u := range s.Servers {
+		f.Servers = append(f.Servers, admin.ServerFigures(u))
 	}
 	for _, b := range s.Bytes {
 		f.Bytes = append(f.Bytes, admin.LaneBytes(b))

@@ -17,15 +17,26 @@ func importCommand() *cobra.Command {
 		Use:   "import",
 		Short: "Turn the configuration of another server into YAML",
 	}
-	cmd.AddCommand(importApacheCommand())
+	for _, f := range []format{
+		{"apache", "Apache httpd", "a variable as httpd's -D takes it", importer.Apache},
+		{"lighttpd", "lighttpd", "a variable, known as var.NAME and env.NAME", importer.Lighttpd},
+	} {
+		cmd.AddCommand(f.command())
+	}
 	return cmd
 }
 
-func importApacheCommand() *cobra.Command {
+// A format is what another server's configurations are written in.
+type format struct {
+	name, server, define string
+	read                 func(name string, data []byte, o importer.Options) (*importer.Result, error)
+}
+
+func (f format) command() *cobra.Command {
 	var defines []string
 	cmd := &cobra.Command{
-		Use:   "apache FILE",
-		Short: "Print the proxy part of an Apache httpd configuration as YAML; FILE may be -",
+		Use:   f.name + " FILE",
+		Short: "Print the proxy part of a configuration of " + f.server + " as YAML; FILE may be -",
 		Long: "Prints YAML on stdout. What could not be carried over is a comment in it, and a line on stderr.\n" +
 			"The exit status is 0 where `wsplice check` accepts the result.",
 		Args: cobra.ExactArgs(1),
@@ -34,7 +45,7 @@ func importApacheCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			result, err := importer.Apache(name, data, importer.Options{
+			result, err := f.read(name, data, importer.Options{
 				Defines: defined(defines), Files: importer.Disk{}, Supports: supports(),
 			})
 			if err != nil {
@@ -44,7 +55,7 @@ func importApacheCommand() *cobra.Command {
 			return deliver(cmd, result)
 		},
 	}
-	cmd.Flags().StringArrayVarP(&defines, "define", "D", nil, "a variable as httpd's -D takes it: NAME or NAME=VALUE")
+	cmd.Flags().StringArrayVarP(&defines, "define", "D", nil, f.define+": NAME or NAME=VALUE")
 	return cmd
 }
 

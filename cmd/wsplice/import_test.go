@@ -16,16 +16,33 @@ import (
 const importTestdata = "../../importer/testdata"
 
 // runImport runs the command line args and returns what it prints.
-func runImport(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+func runImport(t *testing.T, format, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	cmd := root()
 	cmd.SetIn(strings.NewReader(stdin))
 	cmd.SetOut(&out)
 	cmd.SetErr(&errOut)
-	cmd.SetArgs(append([]string{"import", "apache"}, args...))
+	cmd.SetArgs(append([]string{"import", format}, args...))
 	err = cmd.Execute()
 	return out.String(), errOut.String(), err
+}
+
+// importedFiles returns the files in importTestdata that end so, with the format
+// that they are for.
+func importedFiles(t *testing.T, end string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for folder, format := range map[string]string{"": "apache", "/lighttpd": "lighttpd"} {
+		files, err := filepath.Glob(importTestdata + folder + "/*" + end)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files for %s: %v", format, err)
+		}
+		for _, file := range files {
+			all[file] = format
+		}
+	}
+	return all
 }
 
 // reportLine is FILE:LINE: what, why, what to do.
@@ -34,13 +51,9 @@ var reportLine = regexp.MustCompile(`^[^ :]+:[0-9]+: (?:WARNING: )?(.+: .+)$`)
 // TestImportPassesCheck holds the promise of the command: the result passes
 // check, and stderr has a place in every line.
 func TestImportPassesCheck(t *testing.T) {
-	confs, err := filepath.Glob(importTestdata + "/*.conf")
-	if err != nil || len(confs) == 0 {
-		t.Fatalf("no configurations: %v", err)
-	}
-	for _, conf := range confs {
-		t.Run(strings.TrimSuffix(filepath.Base(conf), ".conf"), func(t *testing.T) {
-			stdout, stderr, err := runImport(t, "", conf)
+	for conf, format := range importedFiles(t, ".conf") {
+		t.Run(format+"/"+strings.TrimSuffix(filepath.Base(conf), ".conf"), func(t *testing.T) {
+			stdout, stderr, err := runImport(t, format, "", conf)
 			if err != nil {
 				t.Fatalf("%v\n%s\n%s", err, stderr, stdout)
 			}
@@ -57,11 +70,7 @@ func TestImportPassesCheck(t *testing.T) {
 // TestGoldenFilesKeepTheContract takes the golden files of package importer,
 // which use all of the contract: what this version has of it must accept them.
 func TestGoldenFilesKeepTheContract(t *testing.T) {
-	files, err := filepath.Glob(importTestdata + "/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no golden files: %v", err)
-	}
-	for _, file := range files {
+	for file := range importedFiles(t, ".yaml") {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -80,7 +89,7 @@ func TestGoldenFilesKeepTheContract(t *testing.T) {
 
 func TestImportFromStdin(t *testing.T) {
 	const source = "Listen 8080\nProxyWebsocketFallbackToProxyHttp Off\nProxyPass /ws ws://${B}:9000/ws\n"
-	stdout, stderr, err := runImport(t, source, "-D", "B=app", "-")
+	stdout, stderr, err := runImport(t, "apache", source, "-D", "B=app", "-")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
 	}
@@ -102,12 +111,13 @@ func TestImportFailures(t *testing.T) {
 		"DocumentRoot /srv\n":                 "the result has no routes",
 		"ProxyPass /a ws://b/ timeout=1 \x00": "NUL",
 	} {
-		stdout, stderr, err := runImport(t, source, "-")
+		stdout, stderr, err := runImport(t, "apache", source, "-")
 		if err == nil || !strings.Contains(stderr, want) {
 			t.Errorf("%q: %v\n%s\n%s", source, err, stderr, stdout)
 		}
 	}
-	if _, _, err := runImport(t, "", "/nonexistent.conf"); err == nil || !strings.Contains(err.Error(), "/nonexistent.conf") {
+	_, _, err := runImport(t, "apache", "", "/nonexistent.conf")
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent.conf") {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -37,6 +37,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(runCommand(), checkCommand(), importCommand(), demoCommand(), versionCommand())
+	cmd.AddCommand(runCommand(), checkCommand(), importCommand(), demoCommand(), versionCommand(), superviseCommand())
 	return cmd
 }

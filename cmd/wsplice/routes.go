@@ -2,30 +2,25 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"wsplice/configs"
 	"wsplice/handshake"
-	"wsplice/pool"
 	"wsplice/proxy"
 	"wsplice/route"
 )
 
-// buildRoutes resolves all backends, within resolveTimeout.
-func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
+// buildRoutes resolves all backends, within resolveTimeout, and prepares those
+// that are spawned.
+func buildRoutes(c *configs.Config, spawned *spawned) ([]proxy.Route, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	upstreams := make(map[string]*pool.Upstream)
-	for _, u := range c.Upstreams {
-		upstream, err := buildUpstream(ctx, u)
-		if err != nil {
-			return nil, at(u.Pos, fmt.Errorf("upstream %s: %w", u.Name, err))
-		}
-		upstreams[u.Name] = upstream
+	all, err := buildUpstreams(ctx, c, spawned)
+	if err != nil {
+		return nil, err
 	}
 	var routes []proxy.Route
 	for i := range c.Routes {
-		built, err := buildRoute(ctx, &c.Routes[i], upstreams)
+		built, err := buildRoute(ctx, &c.Routes[i], all)
 		if err != nil {
 			return nil, at(c.Routes[i].Pos, err)
 		}
@@ -34,7 +29,7 @@ func buildRoutes(c *configs.Config) ([]proxy.Route, error) {
 	return routes, nil
 }
 
-func buildRoute(ctx context.Context, r *configs.Route, upstreams map[string]*pool.Upstream) (proxy.Route, error) {
+func buildRoute(ctx context.Context, r *configs.Route, all *upstreams) (proxy.Route, error) {
 	built := proxy.Route{
 		Pattern: route.Pattern{Prefix: r.Path, Regexp: r.Regex, Suffix: r.Suffix, Hosts: r.Hosts},
 		Mode:    modes[r.Mode],
@@ -50,10 +45,14 @@ func buildRoute(ctx context.Context, r *configs.Route, upstreams map[string]*poo
 	}
 	built.Name = routeName(r)
 	buildTunnel(&built, r.Tunnel)
+	built.Endpoint = proxy.Endpoint{
+		Binary: r.FrameType == "binary", Subprotocols: r.Subprotocols,
+		MessageBytes: r.Tunnel.MessageBytes, FrameBytes: r.Tunnel.FrameBytes,
+	}
 	if built.Mode == proxy.ModeDeny {
 		return built, nil
 	}
-	return built, buildTarget(ctx, &built, r, upstreams)
+	return built, buildTarget(ctx, &built, r, all)
 }
 
 // routeName is what the log calls a route: what the file says it matches.
@@ -68,7 +67,9 @@ func routeName(r *configs.Route) string {
 }
 
 var (
-	modes  = map[string]proxy.Mode{"tunnel": proxy.ModeTunnel, "http": proxy.ModeHTTP, "deny": proxy.ModeDeny}
+	modes = map[string]proxy.Mode{
+		"tunnel": proxy.ModeTunnel, "endpoint": proxy.ModeEndpoint, "http": proxy.ModeHTTP, "deny": proxy.ModeDeny,
+	}
 	frames = map[string]proxy.Frames{"auto": proxy.FramesAuto, "always": proxy.FramesAlways, "off": proxy.FramesOff}
 )
 
@@ -79,17 +80,13 @@ func buildTunnel(built *proxy.Route, t configs.Tunnel) {
 }
 
 // buildTarget says where requests go to, and what becomes of their path.
-func buildTarget(ctx context.Context, built *proxy.Route, r *configs.Route, upstreams map[string]*pool.Upstream) error {
+func buildTarget(ctx context.Context, built *proxy.Route, r *configs.Route, all *upstreams) error {
 	base, keepPath := r.Rewrite, r.Rewrite == ""
 	if r.To == nil {
-		built.Upstream = upstreams[r.Upstream]
+		built.Upstream = all.named[r.Upstream]
 	} else {
-		server, err := pool.NewServer(ctx, r.To.Network, r.To.Address, r.To.Host)
-		if err != nil {
-			return err
-		}
-		built.Upstream, err = pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server})
-		if err != nil {
+		var err error
+		if built.Upstream, err = all.target(ctx, *r.To); err != nil {
 			return err
 		}
 		base, keepPath = r.To.Path, r.Suffix != ""

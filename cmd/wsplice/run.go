@@ -49,8 +49,14 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	log := newLogger(c.Log, lines)
 	// net/http tells of a backend's stray bytes here, with the bytes.
 	stdlog.SetOutput(io.Discard)
-	p, err := buildProxy(c, log)
+	backends := newSpawned(log)
+	defer backends.manager.Close()
+	p, err := buildProxy(c, log, backends)
 	if err != nil {
+		return err
+	}
+	// Before the proxy raises the limit of open files, which backends inherit.
+	if err = backends.start(); err != nil {
 		return err
 	}
 	p.Pages = pages
@@ -59,8 +65,14 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	if err != nil {
 		return atListener(c, err)
 	}
+	monitor, err := buildHealth(c, p.Routes, backends, server.Budget(), log)
+	if err != nil {
+		server.Discard()
+		return err
+	}
 	adminServer, err := buildAdmin(c.Admin, log, func() admin.Figures {
 		f := figures(server.Stats())
+		f.Health = serverHealth(monitor.Reports())
 		f.LogDropped += lines.dropped.Load()
 		return f
 	})
@@ -73,16 +85,19 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 
 	debug.FreeOSMemory() // what the start needed, and is needed no more
 	server.Start()
+	monitor.Start()
 	if adminServer != nil {
 		go adminServer.Serve()
 	}
 	announce(log, c, server, adminServer)
 	ready()
 	waitForStop(log, signals)
+	monitor.Close()
 	drain(log, c, server, signals)
 	if adminServer != nil {
 		adminServer.Close()
 	}
+	backends.manager.Close()
 	log.Info("stopped")
 	return nil
 }
