@@ -35,6 +35,8 @@ func TestMetricNames(t *testing.T) {
 		"wsplice_tunnels_open", "wsplice_tunnels_opened_total", "wsplice_refusals_total",
 		"wsplice_relayed_bytes_total", "wsplice_splices_total", "wsplice_blind_total",
 		"wsplice_loop_ticks_total", "wsplice_descriptors_left", "go_goroutines",
+		"wsplice_upstream_server_up", "wsplice_upstream_server_open",
+		"wsplice_upstream_server_picks_total", "wsplice_upstream_server_failures_total",
 	} {
 		if !m.Has(name) {
 			t.Errorf("no metric %s", name)

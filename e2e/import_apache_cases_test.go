@@ -265,7 +265,7 @@ func TestImportedApacheIsStricter(t *testing.T) {
 		missing(t, "needs Apache httpd: run bench/install-peers apache2")
 	}
 	conf := importedApache["reference-rewrite"].conf(t, "reference-rewrite")
-	apache, proxy := startApache(t, conf), startImported(t, conf)
+	apache, proxy := startApache(t, conf), startImported(t, "apache", conf)
 	for name, c := range strict {
 		t.Run(name, func(t *testing.T) {
 			request := strings.Replace(upgradeTo("/a"), c.old, c.replacement, 1)

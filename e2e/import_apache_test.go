@@ -53,7 +53,7 @@ func TestImportedApache(t *testing.T) {
 					t.Errorf("Apache: %s %s %s reaches %q, want %q", p.kind, p.host, p.target, got, p.want)
 				}
 			}
-			proxy := startImported(t, conf)
+			proxy := startImported(t, "apache", conf)
 			for _, p := range c.probes {
 				if got := p.send(t, proxy); got != p.want {
 					t.Errorf("wsplice: %s %s %s reaches %q, want %q", p.kind, p.host, p.target, got, p.want)
@@ -116,11 +116,6 @@ func tellingBackend(t *testing.T, name string) *rig.Backend {
 // serverFrame returns a text message as a server sends it.
 func serverFrame(text string) string { return string([]byte{0x81, byte(len(text))}) + text }
 
-// clientFrame returns a text message as a client sends it, with a mask of zeros.
-func clientFrame(text string) string {
-	return string([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}) + text
-}
-
 // readClientFrame reads a short masked frame.
 func readClientFrame(r *bufio.Reader) (string, error) {
 	head := make([]byte, 6)
@@ -159,7 +154,7 @@ func (p importProbe) send(t *testing.T, address string) string {
 		return "as HTTP: " + a.Body
 	case p.kind == opens && a.Status == 101:
 		told := readServerFrame(t, client)
-		client.Put(clientFrame("echo"))
+		client.Put(textFrame("echo"))
 		if got := readServerFrame(t, client); got != "echo" {
 			t.Errorf("%s: the echo is %q", p.target, got)
 		}
@@ -172,14 +167,17 @@ func (p importProbe) send(t *testing.T, address string) string {
 func readServerFrame(t *testing.T, c *rig.Client) string {
 	t.Helper()
 	head := make([]byte, 2)
-	if _, err := io.ReadFull(c, head); err != nil {
-		t.Fatalf("read a frame: %v", err)
-	}
+	readFull(t, c, head)
 	payload := make([]byte, head[1]&0x7f)
-	if _, err := io.ReadFull(c, payload); err != nil {
+	readFull(t, c, payload)
+	return string(payload)
+}
+
+func readFull(t *testing.T, c *rig.Client, b []byte) {
+	t.Helper()
+	if _, err := io.ReadFull(c, b); err != nil {
 		t.Fatalf("read a frame: %v", err)
 	}
-	return string(payload)
 }
 
 // notInApache are lines that the Apache of this test cannot or shall not obey:
@@ -228,16 +226,16 @@ func startApache(t *testing.T, conf string) string {
 
 var listenerAddress = regexp.MustCompile(`(?m)^  - address: \S+`)
 
-// startImported imports the configuration and runs wsplice with the result, on
-// free ports. It returns its address.
-func startImported(t *testing.T, conf string) string {
+// startImported imports a configuration and runs wsplice with the result, on free
+// ports. It returns its address.
+func startImported(t *testing.T, format, conf string) string {
 	t.Helper()
 	dir := rig.TempDir(t, 0)
-	source, file := filepath.Join(dir, "httpd.conf"), filepath.Join(dir, "wsplice.yaml")
+	source, file := filepath.Join(dir, "source.conf"), filepath.Join(dir, "wsplice.yaml")
 	if err := os.WriteFile(source, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	res := rig.Run(t, "import", "apache", source)
+	res := rig.Run(t, "import", format, source)
 	if res.Code != 0 {
 		t.Fatalf("import exits %d:\n%s\n%s", res.Code, res.Stderr, res.Stdout)
 	}

@@ -17,6 +17,9 @@ var roles = map[string]func() rig.Role{
 }
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == spawnedArgument {
+		playSpawned(os.Args[2:])
+	}
 	rig.RunRole(roles)
 	os.Exit(testMain(m))
 }

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"wsplice/e2e/internal/rig"
@@ -75,7 +74,8 @@ func startNode() (*nodeProcess, error) {
 		port: make(chan int, 1), clients: map[int]*nodeConn{},
 	}
 	n.cmd.Dir, n.cmd.Stderr = nodeDir, os.Stderr
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// It ends with its stdin. A signal at our death would come when the thread ends
+	// that has started it, as one of a network of its own does.
 	out, err1 := n.cmd.StdoutPipe()
 	in, err2 := n.cmd.StdinPipe()
 	if err := errors.Join(err1, err2); err != nil {

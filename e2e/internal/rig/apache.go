@@ -54,7 +54,17 @@ func Apache(t testing.TB, conf, address string) {
 	if err := os.WriteFile(file, []byte(b.String()+conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(apachePath, "-f", file, "-D", "FOREGROUND")
+	log := filepath.Join(dir, "error.log")
+	serveUntilEnd(t, exec.Command(apachePath, "-f", file, "-D", "FOREGROUND"), address, func() string {
+		text, _ := os.ReadFile(log)
+		return string(text) + "\n" + conf
+	})
+}
+
+// serveUntilEnd runs a server of another make until the end of the test, and
+// returns when it answers at address. more is what to say where it ends before.
+func serveUntilEnd(t testing.TB, cmd *exec.Cmd, address string, more func() string) {
+	t.Helper()
 	var said strings.Builder
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -70,11 +80,10 @@ func Apache(t testing.TB, conf, address string) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-exited
 	})
-	Eventually(t, Soon, "Apache listens on "+address, func() bool {
+	Eventually(t, Soon, cmd.Path+" answers at "+address, func() bool {
 		select {
 		case <-exited:
-			log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-			t.Fatalf("Apache ended: %s\n%s\n%s", said.String(), log, conf)
+			t.Fatalf("%s ended: %s\n%s", cmd.Path, said.String(), more())
 		default:
 		}
 		return answers(address)

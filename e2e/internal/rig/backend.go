@@ -78,8 +78,7 @@ func (b *Backend) accept() {
 		if err != nil {
 			return
 		}
-		c := &BackendConn{Conn: conn}
-		c.R = bufio.NewReaderSize(&recorder{conn: conn, c: c}, bufferBytes)
+		c := newBackendConn(conn)
 		b.mu.Lock()
 		b.conns = append(b.conns, c)
 		b.mu.Unlock()
@@ -134,6 +133,19 @@ type BackendConn struct {
 
 	mu   sync.Mutex // protects seen
 	seen []byte
+}
+
+// NewBackendConn is for connections that a test has accepted by itself.
+func NewBackendConn(t testing.TB, conn net.Conn) *BackendConn {
+	c := newBackendConn(conn)
+	c.t = t
+	return c
+}
+
+func newBackendConn(conn net.Conn) *BackendConn {
+	c := &BackendConn{Conn: conn}
+	c.R = bufio.NewReaderSize(&recorder{conn: conn, c: c}, bufferBytes)
+	return c
 }
 
 // recorder keeps the first bytes that a connection received.

@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"wsplice/e2e/internal/rig"
+)
+
+const (
+	// farDelay is what a packet takes one way to the far backend.
+	farDelay = 10 * time.Millisecond
+	// farPackets is how many may be under way.
+	farPackets = 1024
+	// nearIP is an address of the test, and farIP leads back to it the long way.
+	nearIP, farIP = "10.9.0.1", "10.9.0.2"
+)
+
+// A farLink is the long way. It can forget connections, as a firewall does: then
+// their packets vanish, and those of new ones do not.
+type farLink struct {
+	device *os.File
+
+	mu        sync.Mutex // protects what follows
+	seen      map[ports]bool
+	forgotten map[ports]bool
+}
+
+// ports are those of a connection, the lower one first.
+type ports [2]uint16
+
+func portsOf(data []byte) ports {
+	tcp := data[int(data[0]&15)*4:]
+	a, b := binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
+	return ports{min(a, b), max(a, b)}
+}
+
+// forget forgets the connections that there are.
+func (l *farLink) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.Copy(l.forgotten, l.seen)
+}
+
+// passes takes note of a packet, and reports whether it goes on.
+func (l *farLink) passes(data []byte) bool {
+	const tcp, headersMin = 6, 40
+	if len(data) < headersMin || data[0]>>4 != 4 || data[9] != tcp {
+		return false // nothing that the tests speak
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := portsOf(data)
+	l.seen[of] = true
+	return !l.forgotten[of]
+}
+
+// farNetwork moves the test into a network of its own, with an address, farIP, at
+// which it finds itself again after farDelay. What the test listens on, and the
+// processes that it starts, are in there too; unix sockets are as fast as ever.
+//
+// The kernels of test machines often lack netem, so the delay is a TUN device.
+// A packet to farIP comes out of it and goes back in with source and destination
+// exchanged, which leaves all checksums right.
+//
+// The thread does not come back: it ends with the test's goroutine.
+func farNetwork(t *testing.T) *farLink {
+	t.Helper()
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Skipf("no network of its own to be had: %v", err)
+	}
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("no TUN device to be had: %v", err)
+	}
+	request := struct {
+		name  [unix.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte // struct ifreq
+	}{flags: unix.IFF_TUN | unix.IFF_NO_PI}
+	copy(request.name[:], "far")
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&request))); errno != 0 {
+		_ = unix.Close(fd)
+		t.Skipf("no TUN device to be had: %v", errno)
+	}
+	device := os.NewFile(uintptr(fd), "far") // only now: before, it cannot be polled
+	t.Cleanup(func() { _ = device.Close() })
+	for _, command := range []string{"addr add " + nearIP + "/24 dev far", "link set far up", "link set lo up"} {
+		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+			t.Skipf("ip %s: %v: %s", command, err, out)
+		}
+	}
+	link := &farLink{device: device, seen: make(map[ports]bool), forgotten: make(map[ports]bool)}
+	go link.reflect()
+	return link
+}
+
+// reflect sends every packet back to the other address, farDelay later.
+func (l *farLink) reflect() {
+	type packet struct {
+		due  time.Time
+		data []byte
+	}
+	under := make(chan packet, farPackets)
+	defer close(under)
+	go func() {
+		for p := range under {
+			rig.Lapse(time.Until(p.due))
+			_, _ = l.device.Write(p.data) // what is lost is sent again
+		}
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := l.device.Read(buf)
+		if err != nil {
+			return
+		}
+		data := slices.Clone(buf[:n])
+		if !l.passes(data) {
+			continue
+		}
+		source := [4]byte(data[12:16])
+		copy(data[12:16], data[16:20])
+		copy(data[16:20], source[:])
+		under <- packet{time.Now().Add(farDelay), data}
+	}
+}
+
+// farBackend echoes, and is reached at the address that is returned.
+func farBackend(t *testing.T) string {
+	t.Helper()
+	backend := rig.NewBackendAt(t, nearIP+":0", func(c *rig.BackendConn) {
+		if c.ReadHead() == nil && c.Upgrade() == nil {
+			c.Echo()
+		}
+	})
+	return strings.Replace(backend.Addr(), nearIP, farIP, 1)
+}
+
+// TestWarmPeerVanished loses the warm connections without a word to either end. It
+// costs timeouts.dial, as an address would that does not answer, and no error.
+func TestWarmPeerVanished(t *testing.T) {
+	needsWsplice(t)
+	link := farNetwork(t)
+	proxy := warmTo(t, 1, rig.Config{
+		Listeners: []string{"unix:" + rig.TempDir(t, 0) + "/front"},
+		Timeouts:  rig.Settings{"dial": "300ms", "upgrade": "1h"},
+	}, urlOf(farBackend(t)))
+	wantWarm(t, proxy, 1)
+	link.forget()
+	rig.MustOpenEcho(t, proxy, "/ws/x").WantEcho("hello")
+	if m := proxy.Metrics(); m.Sum("wsplice_warm_taken_total") != 1 || m.Sum("wsplice_warm_dead_total") != 1 {
+		t.Errorf("%.0f taken, %.0f dead; want 1, 1", m.Sum("wsplice_warm_taken_total"), m.Sum("wsplice_warm_dead_total"))
+	}
+}
+
+// TestWarmSavesARoundTrip measures the time from the request to the 101, with a
+// backend that is 20 ms away, there and back.
+func TestWarmSavesARoundTrip(t *testing.T) {
+	needsWsplice(t)
+	farNetwork(t)
+	far := farBackend(t)
+	median := func(warm int) time.Duration {
+		proxy := warmTo(t, warm, rig.Config{Listeners: []string{"unix:" + rig.TempDir(t, 0) + "/front"}}, urlOf(far))
+		var times []time.Duration
+		for range 15 {
+			wantWarm(t, proxy, warm)
+			client := rig.Dial(t, proxy.Addr(0))
+			start := time.Now()
+			client.Put(upgradeTo("/ws/x"))
+			if a := client.Answer(); a.Status != 101 {
+				t.Fatalf("answer %q", a.Raw)
+			}
+			times = append(times, time.Since(start))
+		}
+		slices.Sort(times)
+		return times[len(times)/2]
+	}
+	cold, warm := median(0), median(2)
+	t.Logf("request to 101: %v without, %v with warm connections", cold, warm)
+	if cold < 3*farDelay {
+		t.Fatalf("%v are no two round trips: the delay does not work", cold)
+	}
+	if saved := cold - warm; saved < farDelay {
+		t.Errorf("warm connections save %v, want a round trip of %v", saved, 2*farDelay)
+	}
+}
