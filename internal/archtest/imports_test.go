@@ -23,10 +23,14 @@ var imports = map[string][]string{
 	// It serves what the loop has judged, at a backend of the pool.
 	"gateway": {"handshake", "pool", "internal/sys"},
 
+	// It asks the pool's servers how they are, and tells the pool.
+	"health": {"pool", "internal/sys"},
+
 	// The mechanism rooms do not know each other: proxy composes them.
 	"loop":      {"internal/sys", "internal/uring"},
 	"splice":    {"internal/sys"},
 	"pool":      {"internal/sys"},
+	"spawn":     {"internal/sys"},
 	"handshake": {},
 	"route":     {},
 	"frame":     {},
