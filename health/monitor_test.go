@@ -53,7 +53,7 @@ func TestServerTurns(t *testing.T) {
 	check.Rise, check.Fall = 2, 3
 	r := start(t, check, b)
 	r.until(t, "two checks passed", passedTwice)
-	if !picked(t, b.server) || r.log.String() != "" {
+	if !b.server.Up() || r.log.String() != "" {
 		t.Errorf("a healthy server is not picked, or is logged: %s", r.log)
 	}
 	broken.Store(true)
@@ -61,7 +61,7 @@ func TestServerTurns(t *testing.T) {
 	if report := r.Reports()[0]; report.Failed < 3 {
 		t.Errorf("turned after %d failures, want 3", report.Failed)
 	}
-	if picked(t, b.server) {
+	if b.server.Up() {
 		t.Error("an unhealthy server is picked")
 	}
 	passed := r.Reports()[0].Passed
@@ -71,7 +71,7 @@ func TestServerTurns(t *testing.T) {
 		t.Errorf("turned after %d checks, want 2", n)
 	}
 	r.close(t)
-	if !picked(t, b.server) {
+	if !b.server.Up() {
 		t.Error("a server that is healthy again is not picked")
 	}
 	lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")

@@ -161,18 +161,3 @@ func (r *rig) until(t testing.TB, what string, condition func(Report) bool) {
 
 func passedTwice(r Report) bool { return r.Healthy && r.Passed >= 2 }
 func unhealthy(r Report) bool   { return !r.Healthy }
-
-// picked reports whether the pool would choose the server.
-func picked(t testing.TB, s *pool.Server) bool {
-	t.Helper()
-	u, err := pool.NewUpstream("u", pool.RoundRobin, []*pool.Server{s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tried pool.Tried
-	chosen := u.Pick(&tried, pool.Key{})
-	if chosen != nil {
-		chosen.Release()
-	}
-	return chosen != nil
-}
