@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,23 +26,7 @@ func startServer(t *testing.T, program, address string, args ...string) {
 	if err != nil {
 		missing(t, "needs %s: run bench/install-peers %[1]s", program)
 	}
-	cmd := exec.Command(path, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	rig.Eventually(t, rig.Soon, program+" listens", func() bool {
-		network, rest := rig.SplitAddress(address)
-		conn, err := net.Dial(network, rest)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	rig.Serve(t, exec.Command(path, args...), func() bool { return rig.Listens(address) }, func() string { return "" })
 }
 
 // A payloads reads what is in the messages of a client, as one stream.

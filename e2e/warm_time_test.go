@@ -77,13 +77,16 @@ func (l *farLink) passes(data []byte) bool {
 // The thread does not come back: it ends with the test's goroutine.
 func farNetwork(t *testing.T) *farLink {
 	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for a network of its own (CAP_SYS_ADMIN, CAP_NET_ADMIN)")
+	}
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Skipf("no network of its own to be had: %v", err)
+		missing(t, "needs a kernel with network namespaces (CONFIG_NET_NS): %v", err)
 	}
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("no TUN device to be had: %v", err)
+		missing(t, "needs a kernel with TUN devices (CONFIG_TUN, /dev/net/tun): %v", err)
 	}
 	request := struct {
 		name  [unix.IFNAMSIZ]byte
@@ -93,13 +96,13 @@ func farNetwork(t *testing.T) *farLink {
 	copy(request.name[:], "far")
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&request))); errno != 0 {
 		_ = unix.Close(fd)
-		t.Skipf("no TUN device to be had: %v", errno)
+		missing(t, "needs a kernel with TUN devices (CONFIG_TUN, /dev/net/tun): %v", errno)
 	}
 	device := os.NewFile(uintptr(fd), "far") // only now: before, it cannot be polled
 	t.Cleanup(func() { _ = device.Close() })
 	for _, command := range []string{"addr add " + nearIP + "/24 dev far", "link set far up", "link set lo up"} {
 		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
-			t.Skipf("ip %s: %v: %s", command, err, out)
+			missing(t, "needs ip of the Debian package iproute2: ip %s: %v: %s", command, err, out)
 		}
 	}
 	link := &farLink{device: device, seen: make(map[ports]bool), forgotten: make(map[ports]bool)}

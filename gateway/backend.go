@@ -176,20 +176,11 @@ func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // dialOne connects to one address, from the upstream's next source.
 func (w *Gateway) dialOne(ctx context.Context, to *dialTo, addr *sys.Sockaddr) (net.Conn, error) {
 	dialer := w.dialer
-	if source, ok := to.upstream.Source(addr.Family()); ok {
-		dialer.Control = func(network, address string, raw syscall.RawConn) error {
-			if err := w.setOptions(network, address, raw); err != nil {
-				return err
-			}
-			var errno sys.Errno
-			if err := raw.Control(func(fd uintptr) { errno = sys.FD(fd).BindSource(source) }); err != nil {
-				return err
-			}
-			if errno != 0 {
-				return errno
-			}
-			return nil
+	dialer.Control = func(network, address string, raw syscall.RawConn) error {
+		if err := w.setOptions(network, address, raw); err != nil {
+			return err
 		}
+		return to.upstream.BindSource(network, raw)
 	}
 	network, address := addr.Dial()
 	return dialer.DialContext(ctx, network, address)

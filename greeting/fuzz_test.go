@@ -93,7 +93,7 @@ func FuzzWritten(f *testing.F) {
 	f.Fuzz(func(t *testing.T, address []byte, port uint16, version byte) {
 		ip, ok := netip.AddrFromSlice(address)
 		if !ok {
-			t.Skip()
+			return // no address has so many bytes
 		}
 		addr := &net.TCPAddr{IP: address, Port: int(port)}
 		b, err := proxyproto.HeaderProxyFromAddrs(1+version%2, addr, addr).Format()

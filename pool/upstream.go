@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"wsplice/internal/sys"
@@ -166,6 +167,30 @@ func (u *Upstream) Source(family int) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return list[(u.sourceTurn.Add(1)-1)%uint32(len(list))], true
+}
+
+// BindSource is Source for net.Dialer.Control: it binds a new socket of network to
+// the next address.
+func (u *Upstream) BindSource(network string, raw syscall.RawConn) error {
+	family := sys.AFUnix
+	switch network {
+	case "tcp4":
+		family = sys.AFInet
+	case "tcp6":
+		family = sys.AFInet6
+	}
+	source, ok := u.Source(family)
+	if !ok {
+		return nil
+	}
+	var errno sys.Errno
+	if err := raw.Control(func(fd uintptr) { errno = sys.FD(fd).BindSource(source) }); err != nil {
+		return err
+	}
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // Stats returns the figures of each server.

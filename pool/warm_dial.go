@@ -78,7 +78,7 @@ func (w *Warm) connect() (*warmConn, error) {
 	if budget.Left() <= warmHeadroom || !budget.Take(1) {
 		return nil, errNoDescriptor
 	}
-	dialer := net.Dialer{Timeout: w.config.Dial, KeepAlive: -1, Control: w.bindSource}
+	dialer := net.Dialer{Timeout: w.config.Dial, KeepAlive: -1, Control: w.control}
 	err := ErrNoAddress
 	addresses := w.server.Addresses()
 	for i := range addresses {
@@ -98,28 +98,11 @@ func (w *Warm) connect() (*warmConn, error) {
 	return nil, err
 }
 
-// bindSource makes a new socket connect from the address whose turn it is, if
-// the upstream has any.
-func (w *Warm) bindSource(network, _ string, raw syscall.RawConn) error {
-	if w.server.upstream == nil || network == "unix" {
+func (w *Warm) control(network, _ string, raw syscall.RawConn) error {
+	if w.server.upstream == nil {
 		return nil
 	}
-	family := sys.AFInet
-	if network == "tcp6" {
-		family = sys.AFInet6
-	}
-	source, ok := w.server.upstream.Source(family)
-	if !ok {
-		return nil
-	}
-	var errno sys.Errno
-	if err := raw.Control(func(fd uintptr) { errno = sys.FD(fd).BindSource(source) }); err != nil {
-		return err
-	}
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return w.server.upstream.BindSource(network, raw)
 }
 
 // adopt moves a connection from Go's poller to netpoll's.

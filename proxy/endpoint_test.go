@@ -46,20 +46,6 @@ func (r *rig) endpointTunnel() (client, backend *net.TCPConn) {
 	return client, backend
 }
 
-// acceptBytes takes the proxy's connection to the backend.
-func (r *rig) acceptBytes() *net.TCPConn {
-	r.t.Helper()
-	if err := r.backend.SetDeadline(time.Now().Add(patience)); err != nil {
-		r.t.Fatal(err)
-	}
-	conn, err := r.backend.AcceptTCP()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { conn.Close() })
-	return withDeadline(r.t, conn)
-}
-
 // expectMessage reads frames of one opcode until their payload is want.
 func expectMessage(t testing.TB, conn net.Conn, opcode ws.OpCode, want string) {
 	t.Helper()

@@ -40,12 +40,6 @@ func (e *ListenError) Error() string { return "listen on " + e.Address + ": " + 
 // Unwrap returns the cause.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// ErrUnixInUse says that another process accepts connections on a unix socket.
-var ErrUnixInUse = errors.New("another process accepts connections on this socket; stop it or choose another path")
-
-// ErrNotSocket says that a unix socket's path is taken by another kind of file.
-var ErrNotSocket = errors.New("the path exists and is not a socket; remove it or choose another path")
-
 func bind(l *Listener, c *Config, loops int) (*bound, error) {
 	if l.Network == "unix" {
 		return bindUnix(l)
@@ -131,7 +125,7 @@ func bindUnix(l *Listener) (*bound, error) {
 	}
 	abstract := l.Address[0] == '@'
 	if !abstract {
-		if err := removeStale(l.Address, &addr); err != nil {
+		if err := sys.RemoveStaleUnix(l.Address, &addr); err != nil {
 			return nil, err
 		}
 	}
@@ -171,27 +165,6 @@ func (b *bound) adopt() error {
 		return os.Chmod(path, l.Mode)
 	}
 	return nil
-}
-
-func removeStale(path string, addr *sys.Sockaddr) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return ErrNotSocket
-	}
-	served, err := sys.ProbeUnix(addr)
-	if err != nil {
-		return err
-	}
-	if served {
-		return ErrUnixInUse
-	}
-	return os.Remove(path)
 }
 
 // start gives each worker its socket, or all sockets to the first.

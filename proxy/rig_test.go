@@ -174,8 +174,8 @@ func withDeadline(t testing.TB, conn *net.TCPConn) *net.TCPConn {
 	return conn
 }
 
-// accept takes the proxy's connection to the backend and reads its head.
-func (r *rig) accept() (*net.TCPConn, *http.Request) {
+// acceptBytes takes the proxy's connection to the backend.
+func (r *rig) acceptBytes() *net.TCPConn {
 	r.t.Helper()
 	if err := r.backend.SetDeadline(time.Now().Add(patience)); err != nil {
 		r.t.Fatal(err)
@@ -185,7 +185,13 @@ func (r *rig) accept() (*net.TCPConn, *http.Request) {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { conn.Close() })
-	withDeadline(r.t, conn)
+	return withDeadline(r.t, conn)
+}
+
+// accept takes the proxy's connection to the backend and reads its head.
+func (r *rig) accept() (*net.TCPConn, *http.Request) {
+	r.t.Helper()
+	conn := r.acceptBytes()
 	// Nothing follows the head before the 101, so the reader holds nothing back.
 	request, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {

@@ -321,7 +321,7 @@ func TestSocketPaths(t *testing.T) {
 	if err := os.WriteFile(c.Address+"-0", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Add(context.Background(), c); !errors.Is(err, ErrNotSocket) {
+	if _, err := m.Add(context.Background(), c); !errors.Is(err, sys.ErrNotSocket) {
 		t.Errorf("a file: %v", err)
 	}
 	c.Address = filepath.Join(dir, strings.Repeat("x", 200))

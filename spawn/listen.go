@@ -4,18 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"time"
 
 	"wsplice/internal/sys"
 )
-
-// ErrNotSocket says that a unix socket's path is taken by another kind of file.
-var ErrNotSocket = errors.New("the path exists and is not a socket; remove it or choose another path")
 
 // ErrTaken says that another process listens where one of ours should.
 var ErrTaken = errors.New("another process listens there; stop it (ss -lxtp shows it), or remove `command` to use it as it is")
@@ -47,7 +42,11 @@ func listen(ctx context.Context, c *Config, i int) (Endpoint, sys.FD, error) {
 
 func listenOnce(endpoint Endpoint, addr *sys.Sockaddr, backlog int) (sys.FD, error) {
 	if endpoint.Network == "unix" {
-		if err := removeStale(endpoint.Address, addr); err != nil {
+		err := sys.RemoveStaleUnix(endpoint.Address, addr)
+		if errors.Is(err, sys.ErrUnixInUse) {
+			err = ErrTaken
+		}
+		if err != nil {
 			return sys.NoFD, err
 		}
 	}
@@ -80,26 +79,4 @@ func locate(ctx context.Context, c *Config, i int) (Endpoint, sys.Sockaddr, erro
 	}
 	address := netip.AddrPortFrom(ips[0].Unmap(), uint16(port))
 	return Endpoint{"tcp", address.String()}, sys.TCPAddr(address, 0), nil
-}
-
-// removeStale makes room for a socket: nobody must listen at what is there.
-func removeStale(path string, addr *sys.Sockaddr) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return ErrNotSocket
-	}
-	served, err := sys.ProbeUnix(addr)
-	if err != nil {
-		return err
-	}
-	if served {
-		return ErrTaken
-	}
-	return os.Remove(path)
 }

@@ -57,7 +57,7 @@ func New(log *slog.Logger) *Manager {
 }
 
 // Add opens the listening sockets of a group, within ctx; Close gives them
-// back. The errors are ErrTaken, ErrNotSocket, sys.ErrUnixPath and those of the
+// back. The errors are ErrTaken, sys.ErrNotSocket, sys.ErrUnixPath and those of the
 // system and the resolver.
 func (m *Manager) Add(ctx context.Context, c Config) (*Group, error) {
 	if c.Network == "" {

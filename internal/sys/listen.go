@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -127,4 +128,36 @@ func ProbeUnix(addr *Sockaddr) (bool, error) {
 	default:
 		return false, fmt.Errorf("probe: %w", os.NewSyscallError("connect", errno))
 	}
+}
+
+// Errors of RemoveStaleUnix.
+var (
+	// ErrUnixInUse says that another process accepts connections on a unix socket.
+	ErrUnixInUse = errors.New("another process accepts connections on this socket; stop it or choose another path")
+
+	// ErrNotSocket says that a unix socket's path is taken by another kind of file.
+	ErrNotSocket = errors.New("the path exists and is not a socket; remove it or choose another path")
+)
+
+// RemoveStaleUnix makes room for a socket at path, which addr stands for too: it
+// removes one that nobody listens on. Nothing there is no error.
+func RemoveStaleUnix(path string, addr *Sockaddr) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return ErrNotSocket
+	}
+	served, err := ProbeUnix(addr)
+	if err != nil {
+		return err
+	}
+	if served {
+		return ErrUnixInUse
+	}
+	return os.Remove(path)
 }

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -55,52 +54,9 @@ func Apache(t testing.TB, conf, address string) {
 		t.Fatal(err)
 	}
 	log := filepath.Join(dir, "error.log")
-	serveUntilEnd(t, exec.Command(apachePath, "-f", file, "-D", "FOREGROUND"), address, func() string {
+	command := exec.Command(apachePath, "-f", file, "-D", "FOREGROUND")
+	Serve(t, command, func() bool { return answers(address) }, func() string {
 		text, _ := os.ReadFile(log)
 		return string(text) + "\n" + conf
 	})
-}
-
-// serveUntilEnd runs a server of another make until the end of the test, and
-// returns when it answers at address. more is what to say where it ends before.
-func serveUntilEnd(t testing.TB, cmd *exec.Cmd, address string, more func() string) {
-	t.Helper()
-	var said strings.Builder
-	cmd.Stderr = &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-exited
-	})
-	Eventually(t, Soon, cmd.Path+" answers at "+address, func() bool {
-		select {
-		case <-exited:
-			t.Fatalf("%s ended: %s\n%s", cmd.Path, said.String(), more())
-		default:
-		}
-		return answers(address)
-	})
-}
-
-// answers reports whether an HTTP server answers at address. A connection
-// alone proves nothing: Apache listens before it has read all it needs.
-func answers(address string) bool {
-	c, err := DialErr(address)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = c.Close() }()
-	if _, err := c.Write([]byte("OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {
-		return false
-	}
-	_, err = c.AnswerErr()
-	return err == nil
 }

@@ -26,5 +26,6 @@ func Lighttpd(t testing.TB, conf, address string) {
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	serveUntilEnd(t, exec.Command(lighttpdPath, "-D", "-f", file), address, func() string { return conf })
+	command := exec.Command(lighttpdPath, "-D", "-f", file)
+	Serve(t, command, func() bool { return answers(address) }, func() string { return conf })
 }

@@ -6,9 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 const nginxPath = "/usr/sbin/nginx"
@@ -49,22 +47,7 @@ http {
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(nginxPath, "-p", dir, "-e", "stderr", "-c", file)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	Eventually(t, 5*time.Second, "nginx listens", func() bool {
-		c, err := DialErr(address)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	command := exec.Command(nginxPath, "-p", dir, "-e", "stderr", "-c", file)
+	Serve(t, command, func() bool { return Listens(address) }, func() string { return conf })
 	return address
 }
