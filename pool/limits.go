@@ -40,10 +40,13 @@ const (
 
 	// warmLook is how often connections are looked at that announce nothing: for
 	// their age, and for what a server sends unasked.
-	warmLook = time.Second
+	// While one is younger than warmShortLife, it is warmLookYoung: a server that
+	// sends on and on does so from the beginning, and netpoll reads all of it.
+	warmLook      = time.Second
+	warmLookYoung = 50 * time.Millisecond
 
 	// warmEarlyMax is how much a server that speaks first may send before the
-	// connection is taken.
+	// connection is taken. One that sends more is not kept warm any more.
 	warmEarlyMax = 64 << 10
 
 	// warmDialsMax is how many connections to a server are dialed at once.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,12 @@ type Budget interface {
 type WarmConfig struct {
 	Dial   time.Duration // one address
 	Budget Budget
+	Log    *slog.Logger
+
+	// SpeaksFirst says that a server may send before it is sent anything, as VNC
+	// and SMTP do: what has come, up to warmEarlyMax, stays with its connection.
+	// Otherwise a connection on which something came is closed.
+	SpeaksFirst bool
 }
 
 // A Warm keeps connections to one server open ahead of need, so that a tunnel
@@ -31,9 +38,8 @@ type WarmConfig struct {
 // with some more while it dials. Take is for loops and never waits; the other
 // methods may be called from any goroutine.
 type Warm struct {
-	server      *Server
-	size        int
-	speaksFirst bool
+	server *Server
+	size   int
 
 	config  WarmConfig
 	ctx     context.Context
@@ -48,17 +54,16 @@ type Warm struct {
 	ready     []*warmConn // the latest last
 	dialing   int
 	closed    bool
-	failures  int // in a row; see noteFailure
+	endless   bool // the server says more than is kept; see weed
+	failures  int  // in a row; see noteFailure
 	notBefore time.Time
 }
 
-// KeepWarm makes the server hold size connections ready, from Warm.Start on.
-// speaksFirst says that a server may send before it is sent anything: what it
-// has sent then goes with the connection, which is otherwise useless. KeepWarm
+// KeepWarm makes the server hold size connections ready, from Warm.Start on. It
 // must be called before the server is shared.
-func (s *Server) KeepWarm(size int, speaksFirst bool) {
+func (s *Server) KeepWarm(size int) {
 	if size > 0 {
-		s.warm = &Warm{server: s, size: size, speaksFirst: speaksFirst, wake: make(chan struct{}, 1)}
+		s.warm = &Warm{server: s, size: size, wake: make(chan struct{}, 1)}
 	}
 }
 
@@ -99,10 +104,13 @@ func (w *Warm) GiveWay() {
 //
 // The connection is connected, and nothing was sent on it. The server may have
 // closed it in the last instant: a caller that is told so before anything was
-// answered dials anew (RFC 9112 section 9.3.1 allows that for a GET). early is
-// what the server has sent already, where it speaks first, and the caller's to
-// keep; there may be more in the socket.
-func (w *Warm) Take() (fd sys.FD, early []byte, ok bool) {
+// answered dials anew (RFC 9112 section 9.3.1 allows that for a GET).
+//
+// plain says that the caller expects no answer of HTTP, and takes connections on
+// which the server has spoken: early is what it has said, at most warmEarlyMax
+// (64 KiB) and the caller's to keep, and there may be more in the socket. Without
+// plain, such connections are closed.
+func (w *Warm) Take(plain bool) (fd sys.FD, early []byte, ok bool) {
 	if w.idle.Load() == 0 {
 		return sys.NoFD, nil, false
 	}
@@ -111,9 +119,9 @@ func (w *Warm) Take() (fd sys.FD, early []byte, ok bool) {
 		if c == nil {
 			break
 		}
-		fd, early = c.detach()
+		fd, early, ok = c.detach()
 		w.config.Budget.Give(1)
-		if w.usable(fd, early) {
+		if ok && promised(fd, early, plain) {
 			w.poke()
 			return fd, early, true
 		}
@@ -141,14 +149,14 @@ func (w *Warm) pop() *warmConn {
 	return c
 }
 
-// usable reports whether fd is as Take promises.
-func (w *Warm) usable(fd sys.FD, early []byte) bool {
+// promised reports whether fd is as Take promises.
+func promised(fd sys.FD, early []byte, plain bool) bool {
 	n, errno := fd.Peek()
 	quiet := errno == sys.EAGAIN
-	if w.speaksFirst {
-		return len(early) <= warmEarlyMax && (quiet || errno == 0 && n > 0)
+	if plain {
+		return quiet || errno == 0 && n > 0
 	}
-	return len(early) == 0 && quiet
+	return quiet && len(early) == 0
 }
 
 // poke makes the goroutine look, soon.
@@ -178,7 +186,9 @@ func (w *Warm) run() {
 	}
 }
 
-// weed removes the connections that are not to be kept.
+// weed removes the connections that are not to be kept. A server that sends on
+// and on is not for keeping: netpoll would read all of it, and whoever took the
+// connection would get what is long past.
 func (w *Warm) weed(now time.Time) []*warmConn {
 	if w.yield.Swap(false) {
 		w.mu.Lock()
@@ -186,8 +196,14 @@ func (w *Warm) weed(now time.Time) []*warmConn {
 		w.mu.Unlock()
 		return w.removeIf(func(*warmConn) bool { return true })
 	}
-	return w.removeIf(func(c *warmConn) bool {
-		if unread := c.unread(); unread > 0 && (!w.speaksFirst || unread > warmEarlyMax) {
+	before, tooMuch := false, false
+	removed := w.removeIf(func(c *warmConn) bool {
+		switch unread := c.unread(); {
+		case unread > warmEarlyMax:
+			before, tooMuch = w.endless, true
+			w.endless = true
+			return true
+		case unread > 0 && !w.config.SpeaksFirst:
 			w.noteEnd(c, now)
 			return true
 		}
@@ -196,6 +212,11 @@ func (w *Warm) weed(now time.Time) []*warmConn {
 		}
 		return now.After(c.until)
 	})
+	if tooMuch && !before {
+		w.config.Log.Warn("no more connections to a server are kept warm: it sends too much unasked; set warm: 0",
+			"server", w.server.name, "bytes_max", warmEarlyMax)
+	}
+	return removed
 }
 
 // removeIf removes what bad says from the ready connections. bad is called with

@@ -22,8 +22,15 @@ func init() { _ = netpoll.Configure(netpoll.Config{LoggerOutput: io.Discard}) }
 func (w *Warm) refill(now time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	look := warmLook
+	if last := len(w.ready) - 1; last >= 0 && now.Sub(w.ready[last].since) < warmShortLife {
+		look = warmLookYoung
+	}
+	if w.endless {
+		return look
+	}
 	if now.Before(w.notBefore) {
-		return min(w.notBefore.Sub(now), warmLook)
+		return min(w.notBefore.Sub(now), look)
 	}
 	atOnce := warmDialsMax
 	if w.failures > 0 {
@@ -34,7 +41,7 @@ func (w *Warm) refill(now time.Time) time.Duration {
 		w.running.Add(1)
 		go w.dial()
 	}
-	return warmLook
+	return look
 }
 
 // dial adds one connection.
@@ -149,16 +156,21 @@ type (
 	detacher interface{ Detach() error }
 )
 
-// detach takes the descriptor off netpoll, and what netpoll has read from it.
-func (c *warmConn) detach() (fd sys.FD, early []byte) {
+// detach takes the descriptor off netpoll, and what netpoll has read from it. ok
+// is false where that is more than is kept.
+func (c *warmConn) detach() (fd sys.FD, early []byte, ok bool) {
 	fd = sys.FD(c.conn.(netpoll.Conn).Fd())
 	_ = c.conn.(detacher).Detach() // it has no error to report
 	// netpoll keeps its buffer where something is left in it.
-	if n := c.conn.Reader().Len(); n > 0 {
+	n := c.conn.Reader().Len()
+	if n > warmEarlyMax {
+		return fd, nil, false
+	}
+	if n > 0 {
 		b, _ := c.conn.Reader().Next(n) // it is there
 		early = append(early, b...)
 	}
-	return fd, early
+	return fd, early, true
 }
 
 // unread returns how many bytes netpoll has read.

@@ -1,11 +1,14 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -103,15 +106,20 @@ type warmRig struct {
 	*Warm
 	t      testing.TB
 	budget *testBudget
+	plain  bool // as the connections are taken
+	log    bytes.Buffer
 	end    sync.Once
 }
 
 func startWarm(t testing.TB, h *host, size int, speaksFirst bool) *warmRig {
 	t.Helper()
-	h.server.KeepWarm(size, speaksFirst)
-	r := &warmRig{Warm: h.server.Warm(), t: t, budget: &testBudget{}}
+	h.server.KeepWarm(size)
+	r := &warmRig{Warm: h.server.Warm(), t: t, budget: &testBudget{}, plain: speaksFirst}
 	r.budget.limit.Store(1 << 20)
-	r.Start(WarmConfig{Dial: patience, Budget: r.budget})
+	r.Start(WarmConfig{
+		Dial: patience, Budget: r.budget, SpeaksFirst: speaksFirst,
+		Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+	})
 	t.Cleanup(r.close)
 	return r
 }
@@ -122,7 +130,7 @@ func (r *warmRig) close() {
 		if n := r.budget.used.Load(); n != 0 {
 			r.t.Errorf("%d descriptors were not given back", n)
 		}
-		if _, _, ok := r.Take(); ok || r.Idle() != 0 {
+		if _, _, ok := r.Take(r.plain); ok || r.Idle() != 0 {
 			r.t.Errorf("a connection is ready after the end (%d are)", r.Idle())
 		}
 	})
@@ -142,7 +150,7 @@ func (r *warmRig) take() (io.ReadWriteCloser, []byte) {
 	var fd sys.FD
 	var early []byte
 	testutil.Eventually(r.t, patience, "a connection is to be had", func() (ok bool) {
-		fd, early, ok = r.Take()
+		fd, early, ok = r.Take(r.plain)
 		return ok
 	})
 	file := fd.File()
@@ -173,7 +181,7 @@ func TestWarmIsFilledAndTaken(t *testing.T) {
 
 func TestNoneAreKeptUnlessAsked(t *testing.T) {
 	s := servers(t, 1)[0]
-	s.KeepWarm(0, false)
+	s.KeepWarm(0)
 	if s.Warm() != nil {
 		t.Error("0 connections are kept warm")
 	}
@@ -212,26 +220,30 @@ func TestServerHangsUp(t *testing.T) {
 }
 
 // A connection that dies in the instant in which it is taken is not given out:
-// here netpoll has not been told yet.
+// here netpoll has not been told yet. What the server said before does not count.
 func TestDeadConnectionIsNotGivenOut(t *testing.T) {
-	h := newHost(t, "tcp", nil)
-	r := startWarm(t, h, 1, false)
-	r.until(1)
-	var c *warmConn
-	testutil.Eventually(t, patience, "it is to be had", func() bool {
-		c = r.pop()
-		return c != nil
-	})
-	(<-h.conns).Close()
-	testutil.Eventually(t, patience, "netpoll knows", func() bool { return !c.conn.IsActive() })
-	fd, early := c.detach()
-	r.budget.Give(1)
-	if r.usable(fd, early) {
-		t.Error("a closed connection counts as usable")
+	for _, words := range []string{"", "421 too many connections\r\n"} {
+		h := newHost(t, "tcp", nil)
+		r := startWarm(t, h, 1, true)
+		r.until(1)
+		var c *warmConn
+		testutil.Eventually(t, patience, "it is to be had", func() bool {
+			c = r.pop()
+			return c != nil
+		})
+		conn := <-h.conns
+		_, _ = io.WriteString(conn, words)
+		conn.Close()
+		testutil.Eventually(t, patience, "netpoll knows", func() bool { return !c.conn.IsActive() })
+		fd, early, ok := c.detach()
+		r.budget.Give(1)
+		if string(early) != words || !ok || promised(fd, early, false) || promised(fd, early, true) {
+			t.Errorf("a closed connection counts as usable, or had %q, want %q", early, words)
+		}
+		fd.Close()
+		r.poke()
+		r.until(1)
 	}
-	fd.Close()
-	r.poke()
-	r.until(1)
 }
 
 // Of what a server sends unasked, a WebSocket server's connection is spoiled,
@@ -252,33 +264,54 @@ func TestServerSpeaksFirst(t *testing.T) {
 	h = newHost(t, "tcp", speak)
 	r = startWarm(t, h, 1, false)
 	conn = <-h.conns // it has spoken
-	if _, _, ok := r.Take(); ok {
+	if _, _, ok := r.Take(r.plain); ok {
 		t.Fatal("a connection was given out that the server has spoken on")
 	}
 	testutil.Eventually(t, patience, "it is replaced", func() bool { return h.accepts.Load() > 1 })
 	conn.Close()
 }
 
-// What a server sends without end is not read without end.
+// What a server sends without end is not read without end, nor asked for again.
 func TestTooMuchIsSentEarly(t *testing.T) {
-	h := newHost(t, "tcp", func(c net.Conn) {
-		go func() {
-			b := make([]byte, 4*warmEarlyMax)
-			_, _ = c.Write(b)
-		}()
-	})
-	startWarm(t, h, 1, true)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	for _, speaksFirst := range []bool{true, false} {
+		h := newHost(t, "tcp", func(c net.Conn) {
+			go func() { _, _ = c.Write(make([]byte, 4*warmEarlyMax)) }()
+		})
+		r := startWarm(t, h, 1, speaksFirst)
 		c := <-h.conns
-		_, _ = io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c) // until it is closed at the other end
 		c.Close()
-	}()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Error("the connection is still open")
+		if !speaksFirst { // a piece may have been seen before it was too much
+			continue
+		}
+		r.forgive() // whatever else keeps it from dialing
+		testutil.Eventually(t, patience, "it has looked again", func() bool { return len(r.wake) == 0 })
+		r.close()
+		if n := h.accepts.Load(); n != 1 {
+			t.Errorf("the server was dialed %d times", n)
+		}
+		if n := strings.Count(r.log.String(), "set warm: 0"); n != 1 {
+			t.Errorf("%d lines in the log: %s", n, &r.log)
+		}
+	}
+}
+
+// Loops that want an answer of HTTP and loops that want bytes take from one
+// server. What it has said spoils a connection for the former alone.
+func TestTwoKindsOfTakers(t *testing.T) {
+	const banner = "RFB 003.008\n"
+	h := newHost(t, "tcp", func(c net.Conn) { _, _ = io.WriteString(c, banner) })
+	r := startWarm(t, h, 2, true)
+	r.until(2)
+	<-h.conns
+	<-h.conns // both have spoken
+	if _, _, ok := r.Take(false); ok {
+		t.Error("a connection on which the server has spoken was given out for HTTP")
+	}
+	conn, early := r.take()
+	rest := make([]byte, len(banner)-len(early))
+	if _, err := io.ReadFull(conn, rest); err != nil || string(early)+string(rest) != banner {
+		t.Errorf("got %q and %q, %v", early, rest, err)
 	}
 }
 
@@ -355,7 +388,7 @@ func TestGiveWay(t *testing.T) {
 // The last descriptors are for tunnels.
 func TestHeadroom(t *testing.T) {
 	h := newHost(t, "tcp", nil)
-	h.server.KeepWarm(4*warmDialsMax, false)
+	h.server.KeepWarm(4 * warmDialsMax)
 	r := &warmRig{Warm: h.server.Warm(), t: t, budget: &testBudget{}}
 	r.budget.limit.Store(warmHeadroom + 3)
 	r.Start(WarmConfig{Dial: patience, Budget: r.budget})
@@ -435,7 +468,7 @@ func TestTakeFromManyGoroutines(t *testing.T) {
 		all.Go(func() {
 			for taken.Load() < 200 {
 				r.forgive()
-				if fd, _, ok := r.Take(); ok {
+				if fd, _, ok := r.Take(r.plain); ok {
 					taken.Add(1)
 					if _, errno := fd.Peek(); errno == syscall.EBADF || errno == syscall.ENOTSOCK {
 						t.Errorf("a descriptor is somebody else's: %v", errno)
@@ -462,7 +495,7 @@ func TestTakeAllocatesLittle(t *testing.T) {
 	r.mu.Unlock()
 	taken := 0
 	if allocs := testing.AllocsPerRun(size-20, func() {
-		if fd, _, ok := r.Take(); ok {
+		if fd, _, ok := r.Take(r.plain); ok {
 			taken++
 			fd.Close()
 		}
@@ -480,7 +513,7 @@ func TestTakeDoesNotWait(t *testing.T) {
 	r := startWarm(t, h, 1, false)
 	r.until(1)
 	r.mu.Lock()
-	_, _, ok := r.Take() // would hang
+	_, _, ok := r.Take(r.plain) // would hang
 	r.mu.Unlock()
 	if ok {
 		t.Error("a connection was taken while somebody else held the lock")

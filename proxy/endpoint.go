@@ -23,6 +23,10 @@ type endpoint struct {
 	// client does not read; owed says that there is one.
 	owing []byte
 	owed  bool
+
+	// On a warm connection; see endpoint_warm.go.
+	untried *search     // how to find another one, while nothing has moved on it
+	leaving frame.Event // Close or Violation came while it was being replaced
 }
 
 // Subprotocols that say what the messages hold.
@@ -69,9 +73,10 @@ func (e *Endpoint) coding(accepted string) frame.Coding {
 	return frame.Text
 }
 
-// startEndpoint joins the client and a backend that was just connected. What the
-// client sent early is forwarded first.
-func (t *Tunnel) startEndpoint() {
+// startEndpoint joins the client and a backend that was just connected, or whose
+// connection was warm and has brought warm. What the client sent early is
+// forwarded first.
+func (t *Tunnel) startEndpoint(warm []byte) {
 	w, x, settings := t.worker, t.x, &t.route.Endpoint
 	t.setState(stateRelaying)
 	t.opened = w.loop.Now()
@@ -86,7 +91,12 @@ func (t *Tunnel) startEndpoint() {
 	t.startPings()
 	t.armClocks()
 	t.down.skip = int32(len(x.reply))
+	valid := t.beginWarm(warm)
 	t.forward(&t.down, &t.client, x.reply, sendingExchange)
+	if !valid && t.relays() {
+		t.blame(sideBackend, causeNotText)
+		t.part(farewellNotText)
+	}
 	if early := x.early(); len(early) > 0 && t.relays() {
 		t.fromClient(early, sendingExchange)
 	}
@@ -147,6 +157,9 @@ func (t *Tunnel) fromClient(b []byte, memory sending) {
 func (t *Tunnel) toBackend(payload []byte, memory sending) {
 	if len(payload) > 0 && !t.up.finished {
 		t.active = t.worker.loop.Now()
+		if t.replaceable(&t.down) && t.replacedFor(payload) {
+			return
+		}
 		t.forward(&t.up, &t.backend, payload, memory)
 	}
 }
@@ -154,6 +167,10 @@ func (t *Tunnel) toBackend(payload []byte, memory sending) {
 // closedByClient ends the tunnel after the client's Close, or the first byte that
 // no frame could have. What came before is on its way to the backend.
 func (t *Tunnel) closedByClient(event frame.Event) {
+	if t.replacing() {
+		t.endpoint.leaving = event
+		return
+	}
 	if !t.relays() {
 		return // the backend's socket has failed
 	}
@@ -174,6 +191,10 @@ func (t *Tunnel) fromBackend(op *loop.Op) {
 	e, f := t.endpoint, &t.down
 	f.heard++
 	t.active = t.worker.loop.Now()
+	if e.untried != nil {
+		e.untried = nil
+		t.server.Connected()
+	}
 	if e.encoder.Coding() == frame.Base64 {
 		t.inBase64(op.Buf())
 		return

@@ -12,6 +12,9 @@ import (
 // none, the one for the client. parsed says that the
 // worker's request and subject still are this tunnel's.
 func (t *Tunnel) makeHead(parsed bool) *handshake.Refusal {
+	if t.replacing() {
+		return nil // the client has it, and the exchange is another one
+	}
 	w, x, chosen := t.worker, t.x, t.route
 	request := &w.request
 	if !parsed {

@@ -93,7 +93,9 @@ func (t *Tunnel) part(words farewell) {
 		}
 	}
 	t.discard(&t.client)
-	t.discard(&t.backend)
+	if t.backend.Open() {
+		t.discard(&t.backend)
+	}
 	t.settleParting()
 }
 

@@ -59,7 +59,7 @@ type Stats struct {
 	LogDropped      uint64 // log lines
 	WarmIdle        int    // warm connections that are ready
 	WarmTaken       uint64
-	WarmDead        uint64 // of those taken, dead when the head was sent
+	WarmDead        uint64 // of those taken, dead before anything had moved on them
 
 	// Servers are in the order of the routes; of those with the same names, the
 	// figures are added up.

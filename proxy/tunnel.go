@@ -17,23 +17,24 @@ import (
 // touching it from another goroutine is a bug. It owns both descriptors until
 // closing ends.
 //
-//	state      may go to                                    true while in it
-//	free       greeting reading                             no descriptor, nothing in flight
-//	greeting   reading answering closing                    the PROXY header is not complete
-//	reading    dialing answering away closing               the request head is not complete
-//	dialing    upgrading relaying answering closing         a backend is connecting, or between two
-//	upgrading  relaying replying dialing answering closing  the head was sent; no answer yet
-//	answering  lingering closing                            an answer of our own is being sent
-//	replying   reading lingering closing                    the backend's refusal is being relayed
-//	away       reading lingering closing                    goroutines serve an ordinary request
-//	relaying   draining sync parting lingering closing      both directions may move bytes
-//	draining   sync parting lingering closing               one direction ended; the other goes on
-//	sync       relaying draining                            goroutines move its bytes; the slot stays in its loop
-//	parting    closing                                      Close frames of ours end it; what comes is dropped
-//	lingering  closing                                      shut down for writing; what comes is dropped
-//	closing    free                                         waiting for what is in flight
+//	state      may go to                                        true while in it
+//	free       greeting reading                                 no descriptor, nothing in flight
+//	greeting   reading answering closing                        the PROXY header is not complete
+//	reading    dialing answering away closing                   the request head is not complete
+//	dialing    upgrading relaying answering parting closing     a backend is connecting, or between two
+//	upgrading  relaying replying dialing answering closing      the head was sent; no answer yet
+//	answering  lingering closing                                an answer of our own is being sent
+//	replying   reading lingering closing                        the backend's refusal is being relayed
+//	away       reading lingering closing                        goroutines serve an ordinary request
+//	relaying   draining sync dialing parting lingering closing  both directions may move bytes
+//	draining   sync parting lingering closing                   one direction ended; the other goes on
+//	sync       relaying draining                                goroutines move its bytes; the slot stays in its loop
+//	parting    closing                                          Close frames of ours end it; what comes is dropped
+//	lingering  closing                                          shut down for writing; what comes is dropped
+//	closing    free                                             waiting for what is in flight
 //
-// upgrading goes back to dialing once, when a warm connection turns out to be dead.
+// upgrading, and relaying of an endpoint, go back to dialing once, when a warm
+// connection turns out to be dead.
 // Every state but free and sync may go to closing. The table is legalMoves; the test
 // TestTunnelTable holds this comment to it.
 type Tunnel struct {
@@ -124,12 +125,12 @@ var legalMoves = [stateCount]stateSet{
 	stateFree:      states(stateGreeting, stateReading),
 	stateGreeting:  states(stateReading, stateAnswering, stateClosing),
 	stateReading:   states(stateDialing, stateAnswering, stateAway, stateClosing),
-	stateDialing:   states(stateUpgrading, stateRelaying, stateAnswering, stateClosing),
+	stateDialing:   states(stateUpgrading, stateRelaying, stateAnswering, stateParting, stateClosing),
 	stateUpgrading: states(stateRelaying, stateReplying, stateDialing, stateAnswering, stateClosing),
 	stateAnswering: states(stateLingering, stateClosing),
 	stateReplying:  states(stateReading, stateLingering, stateClosing),
 	stateAway:      states(stateReading, stateLingering, stateClosing),
-	stateRelaying:  states(stateDraining, stateSync, stateParting, stateLingering, stateClosing),
+	stateRelaying:  states(stateDraining, stateSync, stateDialing, stateParting, stateLingering, stateClosing),
 	stateDraining:  states(stateSync, stateParting, stateLingering, stateClosing),
 	stateSync:      states(stateRelaying, stateDraining),
 	stateParting:   states(stateClosing),
@@ -160,7 +161,7 @@ func (t *Tunnel) Complete(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case stateReading:
 		t.onRequest(op)
 	case stateDialing:
-		t.onDialing(s, op)
+		t.onDialing(s, op, kind)
 	case stateUpgrading:
 		t.onUpgrading(s, op, kind)
 	case stateAnswering:

@@ -10,6 +10,10 @@ import (
 // refuse answers with r and ends the connection. What the client sent behind
 // its request is not looked at again.
 func (t *Tunnel) refuse(r *handshake.Refusal) {
+	if t.replacing() {
+		t.notReplaced()
+		return
+	}
 	t.worker.refused(t, r)
 	t.beginAnswer()
 	t.x.reply = r.AppendResponse(t.x.reply[:0])

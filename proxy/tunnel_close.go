@@ -82,6 +82,10 @@ func (t *Tunnel) end(by side, why cause) {
 		t.recall()
 		return
 	}
+	if t.replacing() {
+		t.partAlone(farewells[why])
+		return
+	}
 	if !t.relays() {
 		t.close()
 		return

@@ -120,7 +120,9 @@ func (t *Tunnel) startTunnel(route *Route) {
 	x.keepAlive = request.KeepAlive() && len(x.early()) == 0
 	x.toHead = string(request.Method()) == "HEAD"
 	x.search.key = w.keyOf(route.Upstream, t.peer)
-	x.cold = string(request.Method()) != "GET" // a warm connection may be dead, and only a GET is sent again
+	// A warm connection may be dead, and only a GET is sent again. What a client
+	// sends to an endpoint before it is answered would be sent at once, and lost.
+	x.cold = string(request.Method()) != "GET" || route.Mode == ModeEndpoint && len(x.early()) > 0
 	t.setState(stateDialing)
 	// A client that gives up meanwhile frees its backend at once. A mere FIN is
 	// a half-close: it may still read.
@@ -190,8 +192,15 @@ func (t *Tunnel) connect() (failed bool) {
 }
 
 // onDialing takes the result of a connect, or the client's hang-up.
-func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op) {
-	if s == &t.client {
+func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op, kind loop.Kind) {
+	switch {
+	case s == &t.client && kind == loop.Send:
+		t.sent(&t.down, s, op) // an endpoint's, whose backend is being replaced
+		return
+	case s == &t.client:
+		if t.replacing() {
+			t.blame(sideClient, causeReset)
+		}
 		t.close()
 		return
 	}
@@ -249,8 +258,12 @@ func (t *Tunnel) sendHead() {
 	if !t.x.warm { // which may be dead
 		t.server.Connected()
 	}
+	if t.endpoint != nil {
+		t.rejoin()
+		return
+	}
 	if t.route.Mode == ModeEndpoint {
-		t.startEndpoint() // which has no head
+		t.startEndpoint(nil) // which has no head
 		return
 	}
 	rest := t.x.out[t.backend.Out.N:]

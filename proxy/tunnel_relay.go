@@ -306,6 +306,10 @@ func (t *Tunnel) unwatch(source *loop.Socket) {
 // hungUp takes note that the source of f, which was not being read, has died or
 // was closed in both directions. What it sent before may still be read.
 func (t *Tunnel) hungUp(f *flow) {
+	if t.replaceable(f) {
+		t.replaceBackend()
+		return
+	}
 	t.stayFor(f)
 	f.died = true
 	if opposite := t.opposite(f); !opposite.finished {
@@ -355,6 +359,10 @@ func (t *Tunnel) move(f *flow) {
 
 // sourceEnded is the end of a direction: FIN, or the connection's death.
 func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
+	if t.replaceable(f) {
+		t.replaceBackend()
+		return
+	}
 	t.blame(t.sourceSide(f), causeOf(errno))
 	f.ended = true
 	t.stayFor(f)
@@ -467,7 +475,7 @@ func (t *Tunnel) direction(f *flow) direction {
 // count adds n copied bytes that reached the sink's socket and returns how many
 // of them were the tunnel's.
 func (t *Tunnel) count(f *flow, n int) int {
-	if !t.relays() && t.state != stateParting {
+	if !t.relays() && t.state != stateParting && !t.replacing() {
 		return n
 	}
 	if f.skip > 0 {

@@ -185,7 +185,7 @@ var transitionCases = []struct {
 		backend.Close()
 	}},
 	{"a warm connection is dead", func(c *Config) {
-		c.Routes[0].Upstream.Servers()[0].KeepWarm(1, false)
+		c.Routes[0].Upstream.Servers()[0].KeepWarm(1)
 	}, func(t *testing.T, r *rig) {
 		testutil.Eventually(t, patience, "a connection is warm", func() bool { return r.server.Stats().WarmIdle == 1 })
 		client := r.dial()
@@ -194,6 +194,18 @@ var transitionCases = []struct {
 		backend.Close()
 		r.took(stateUpgrading, stateDialing)
 		reset(t, client)
+	}},
+	{"an endpoint's warm connection is dead, and its server gone", func(c *Config) {
+		endpointRoute(nil)(c)
+		c.Routes[0].Upstream.Servers()[0].KeepWarm(1)
+	}, func(t *testing.T, r *rig) {
+		testutil.Eventually(t, patience, "a connection is warm", func() bool { return r.server.Stats().WarmIdle == 1 })
+		client, backend := r.endpointTunnel()
+		r.backend.Close()
+		backend.Close()
+		r.took(stateRelaying, stateDialing)
+		r.took(stateDialing, stateParting)
+		client.Close()
 	}},
 	{"backend refuses, client asks again", nil, func(t *testing.T, r *rig) {
 		client := r.dial()
@@ -333,7 +345,11 @@ func withoutFrames(c *Config) { c.Routes[0].Frames = FramesOff }
 
 // fullBacklog points the route at a listener that answers no SYN any more.
 func fullBacklog(c *Config) {
-	addr := &c.Routes[0].Upstream.Servers()[0].Addresses()[0]
+	fillQueue(&c.Routes[0].Upstream.Servers()[0].Addresses()[0])
+}
+
+// fillQueue makes addr that of a listener whose queue is full until unblock.
+func fillQueue(addr *sys.Sockaddr) {
 	*addr = sys.TCPAddr(closedPort(), 0)
 	listener, err := sys.ListenTCP(addr, sys.ListenOptions{Backlog: 0})
 	if err != nil {

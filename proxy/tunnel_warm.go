@@ -8,18 +8,23 @@ import (
 
 // startWarm begins to keep connections to the servers that want some.
 func (s *Server) startWarm() {
-	seen := make(map[*pool.Warm]bool)
+	speaksFirst := make(map[*pool.Warm]bool)
 	for i := range s.config.Routes {
-		if r := &s.config.Routes[i]; r.Upstream == nil || r.Mode == ModeEndpoint { // which takes none
+		r := &s.config.Routes[i]
+		if r.Upstream == nil {
 			continue
 		}
-		for _, server := range s.config.Routes[i].Upstream.Servers() {
-			if warm := server.Warm(); warm != nil && !seen[warm] {
-				seen[warm] = true
-				warm.Start(pool.WarmConfig{Dial: s.config.Timeouts.Dial, Budget: s.budget})
-				s.warm = append(s.warm, warm)
+		for _, server := range r.Upstream.Servers() {
+			if warm := server.Warm(); warm != nil {
+				speaksFirst[warm] = speaksFirst[warm] || r.Mode == ModeEndpoint
 			}
 		}
+	}
+	for warm, first := range speaksFirst {
+		warm.Start(pool.WarmConfig{
+			Dial: s.config.Timeouts.Dial, Budget: s.budget, Log: s.config.Log, SpeaksFirst: first,
+		})
+		s.warm = append(s.warm, warm)
 	}
 }
 
@@ -30,20 +35,25 @@ func (s *Server) closeWarm() {
 }
 
 // connectWarm takes a connection that is ready, if there is one, and sends the
-// head on it.
+// head on it, or begins the endpoint.
 func (t *Tunnel) connectWarm() bool {
 	w, x := t.worker, t.x
 	warm := t.server.Warm()
-	if warm == nil || x.cold || x.search.dialed > 0 || t.route.Mode == ModeEndpoint {
+	if warm == nil || x.cold || x.search.dialed > 0 {
 		return false
 	}
-	fd, _, ok := warm.Take()
+	plain := t.route.Mode == ModeEndpoint
+	fd, early, ok := warm.Take(plain)
 	if !ok {
 		return false
 	}
 	w.counters.warmTaken++
 	x.warm = true
 	w.loop.Attach(&t.backend, fd, t)
+	if plain {
+		t.startEndpoint(early)
+		return true
+	}
 	t.sendHead()
 	if t.state != stateUpgrading || !x.warm {
 		return true // given up already

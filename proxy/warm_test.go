@@ -30,7 +30,7 @@ func newWarmRig(t *testing.T, size int, change func(c *Config)) *warmRig {
 	t.Helper()
 	r := &warmRig{asked: make(chan asked, 64)}
 	r.rig = newRig(t, func(c *Config) {
-		c.Routes[0].Upstream.Servers()[0].KeepWarm(size, false)
+		c.Routes[0].Upstream.Servers()[0].KeepWarm(size)
 		if change != nil {
 			change(c)
 		}
@@ -272,7 +272,7 @@ func TestLookingForWarmDoesNotAllocate(t *testing.T) {
 	warm := r.server.config.Routes[0].Upstream.Servers()[0].Warm()
 	r.close(patience) // now none is ready
 	if allocs := testing.AllocsPerRun(100, func() {
-		if _, _, ok := warm.Take(); ok {
+		if _, _, ok := warm.Take(false); ok {
 			t.Fatal("a connection is ready after the end")
 		}
 	}); allocs != 0 {

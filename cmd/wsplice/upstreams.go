@@ -70,7 +70,7 @@ func buildServers(ctx context.Context, u configs.Upstream, s configs.Server, spa
 		return nil, err
 	}
 	if s.Status != "disabled" {
-		server.KeepWarm(u.Warm, false)
+		server.KeepWarm(u.Warm)
 	}
 	return []*pool.Server{server}, nil
 }
