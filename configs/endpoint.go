@@ -60,12 +60,6 @@ func (d *decoder) endpointShape(n *node, r *Route, c *Config) {
 				"if it speaks no WebSocket, write tcp://", n.get("upstream").path(), s.Target, s.Pos.Line)
 		}
 	}
-	for _, u := range c.Upstreams {
-		if u.Name == r.Upstream && u.Warm > 0 {
-			d.warn(n.get("upstream").Pos, "%s: the warm connections of %s are not used with mode: endpoint",
-				n.get("upstream").path(), u.Name)
-		}
-	}
 	if !r.Tunnel.Async || r.Tunnel.AsyncDelay > 0 {
 		d.warn(n.Pos, "%s: async has no effect with mode: endpoint: event loops serve it", n.path())
 	}

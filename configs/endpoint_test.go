@@ -51,7 +51,7 @@ func TestEndpointWarnings(t *testing.T) {
 		},
 		"warm": {
 			"routes: [{path: /, mode: endpoint, upstream: u}]\nupstreams: {u: {warm: 2, servers: [{url: \"tcp://b:1\"}]}}",
-			"46: warning: routes[0].upstream: the warm connections of u are not used with mode: endpoint",
+			"",
 		},
 		"bounds of a tunnel": {
 			`routes: [{path: /, to: "ws://b", tunnel: {frame_bytes: 1}}]`,

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -380,4 +381,56 @@ func TestWarmUpstreamOfTunnelAndEndpoint(t *testing.T) {
 			r.want(0, 0)
 		}
 	}
+}
+
+// A client that could not be heard while its backend was replaced is not taken for
+// dead. The queue of a unix socket is full for so long.
+func TestWarmEndpointIsReplacedLate(t *testing.T) {
+	const timeout = 150 * time.Millisecond
+	listener, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	raw, err := listener.(*net.UnixListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { _ = syscall.Listen(int(fd), 0) }); err != nil {
+		t.Fatal(err)
+	}
+	accept := func() net.Conn {
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	r := newRig(t, func(c *Config) {
+		endpointRoute(func(r *Route) { r.PingInterval, r.PongTimeout = timeout/3, timeout })(c)
+		c.Routes[0].Upstream = oneServer(t, "unix", listener.Addr().String())
+		c.Routes[0].Upstream.Servers()[0].KeepWarm(1)
+	})
+	warm := func() {
+		testutil.Eventually(t, patience, "a connection is warm", func() bool { return r.server.Stats().WarmIdle == 1 })
+	}
+	warm()
+	dead := accept()
+	client := r.dial()
+	write(t, client, upgradeRequest)
+	expect(t, client, upgradeAnswer)
+	warm() // which fills the queue
+	expectFrame(t, client, ws.OpPing, false)
+	dead.Close()
+	r.took(stateRelaying, stateDialing)
+	<-time.After(2 * timeout)
+	accept() // the warm one
+	other := accept()
+	r.awaitTunnel("it goes on", (*Tunnel).relays)
+	for range 5 {
+		send(t, client, masked(ws.NewPongFrame(expectFrame(t, client, ws.OpPing, false).Payload)))
+	}
+	send(t, client, masked(text("hello")))
+	expect(t, other, "hello")
 }
