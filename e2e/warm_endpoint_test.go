@@ -209,6 +209,7 @@ func TestWarmEndpointServerIsEndless(t *testing.T) {
 	})
 	proxy := warmEndpoint(t, 2, fmt.Sprintf("url: \"tcp://%s\"", backend.Addr()))
 	proxy.WaitLog(0, "that it is not kept warm", func(l rig.Line) bool { return strings.Contains(l.Msg(), "set warm: 0") })
+	rig.Eventually(t, rig.Soon, "both connections are there", func() bool { return backend.Accepts() == 2 })
 	wantWarm(t, proxy, 0)
 	before := backend.Accepts()
 	said := &payloads{t: t, client: openEndpoint(t, proxy, "/ws/x")}

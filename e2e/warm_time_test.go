@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -198,5 +199,42 @@ func TestWarmSavesARoundTrip(t *testing.T) {
 	}
 	if saved := cold - warm; saved < farDelay {
 		t.Errorf("warm connections save %v, want a round trip of %v", saved, 2*farDelay)
+	}
+}
+
+// TestWarmEndpointSavesARoundTrip measures the time to the first bytes of a server
+// that speaks first and is 20 ms away.
+func TestWarmEndpointSavesARoundTrip(t *testing.T) {
+	needsWsplice(t)
+	farNetwork(t)
+	backend := rig.NewBackendAt(t, nearIP+":0", func(c *rig.BackendConn) {
+		if c.Answer(greeting) == nil {
+			c.Drain()
+		}
+	})
+	far := strings.Replace(backend.Addr(), nearIP, farIP, 1)
+	median := func(warm int) time.Duration {
+		proxy := warmEndpoint(t, warm, fmt.Sprintf("url: \"tcp://%s\"", far))
+		var times []time.Duration
+		for range 15 {
+			wantWarm(t, proxy, warm)
+			if warm > 0 {
+				rig.Lapse(2 * farDelay) // the greeting of the latest is on its way
+			}
+			start := time.Now()
+			said := &payloads{t: t, client: openEndpoint(t, proxy, "/ws/x")}
+			said.want(greeting)
+			times = append(times, time.Since(start))
+		}
+		slices.Sort(times)
+		return times[len(times)/2]
+	}
+	cold, warm := median(0), median(2)
+	t.Logf("request to greeting: %v without, %v with warm connections", cold, warm)
+	if cold < 2*farDelay {
+		t.Fatalf("%v are no round trip: the delay does not work", cold)
+	}
+	if warm > farDelay {
+		t.Errorf("with a warm connection the greeting takes %v, want no trip at all", warm)
 	}
 }

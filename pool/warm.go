@@ -48,14 +48,14 @@ type Warm struct {
 	wake    chan struct{} // tells the goroutine to look
 	idle    atomic.Int32  // len(ready)
 	yield   atomic.Bool   // GiveWay was called
+	endless bool          // the server says more than is kept; of the goroutine
 
 	// mu is held for a few instructions and never across a system call.
 	mu        sync.Mutex
 	ready     []*warmConn // the latest last
 	dialing   int
 	closed    bool
-	endless   bool // the server says more than is kept; see weed
-	failures  int  // in a row; see noteFailure
+	failures  int // in a row; see noteFailure
 	notBefore time.Time
 }
 
@@ -196,11 +196,10 @@ func (w *Warm) weed(now time.Time) []*warmConn {
 		w.mu.Unlock()
 		return w.removeIf(func(*warmConn) bool { return true })
 	}
-	before, tooMuch := false, false
+	before := w.endless
 	removed := w.removeIf(func(c *warmConn) bool {
 		switch unread := c.unread(); {
 		case unread > warmEarlyMax:
-			before, tooMuch = w.endless, true
 			w.endless = true
 			return true
 		case unread > 0 && !w.config.SpeaksFirst:
@@ -212,7 +211,7 @@ func (w *Warm) weed(now time.Time) []*warmConn {
 		}
 		return now.After(c.until)
 	})
-	if tooMuch && !before {
+	if w.endless && !before {
 		w.config.Log.Warn("no more connections to a server are kept warm: it sends too much unasked; set warm: 0",
 			"server", w.server.name, "bytes_max", warmEarlyMax)
 	}

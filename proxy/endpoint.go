@@ -25,8 +25,8 @@ type endpoint struct {
 	owed  bool
 
 	// On a warm connection; see endpoint_warm.go.
-	untried *search     // how to find another one, while nothing has moved on it
 	leaving frame.Event // Close or Violation came while it was being replaced
+	untried *search     // how to find another one, while nothing has moved on it
 }
 
 // Subprotocols that say what the messages hold.
