@@ -1,5 +1,6 @@
 // Package echo is the bench's WebSocket backend, on netpoll and gobwas/ws: it
-// echoes messages, discards them, produces them, or does both at once.
+// echoes messages, discards them, produces them, or does both at once. As the
+// backend of an endpoint it does the same with plain bytes, but for the last.
 //
 // It is no product server: it negotiates no extension and no subprotocol,
 // does not check that text is UTF-8, and serves every path alike. Half-closing

@@ -46,6 +46,11 @@ func ParseMode(name string) (Mode, error) {
 type Options struct {
 	Mode Mode
 
+	// Raw says that there is no WebSocket: the backend of an endpoint takes and
+	// sends plain bytes. An Echo sends them back as they came, a Source begins with
+	// the first that comes and does not end by itself, and there is no Duplex.
+	Raw bool
+
 	// FrameBytes is the payload of each frame a Source or Duplex sends; 0
 	// means 16 KiB, the most is 16 MiB. Each frame is one binary message that
 	// holds wire.Pattern from offset 0.
@@ -76,6 +81,9 @@ type Server struct {
 func Start(network, address string, o Options) (*Server, error) {
 	if o.FrameBytes == 0 {
 		o.FrameBytes = 16 << 10
+	}
+	if o.Raw && (o.Mode == Duplex || o.TotalBytes > 0) {
+		return nil, fmt.Errorf("echo: %s has no raw mode with a total of %d", o.Mode, o.TotalBytes)
 	}
 	if o.FrameBytes < 0 || o.FrameBytes > frameBytesMax || o.TotalBytes < 0 || int(o.Mode) >= len(modeNames) {
 		return nil, fmt.Errorf("echo: options out of range: %+v", o)
@@ -150,6 +158,9 @@ func (s *Server) Close() error {
 func (s *Server) onPrepare(conn netpoll.Connection) context.Context {
 	sess := newSession(&s.options, conn)
 	sess.headTimer = time.AfterFunc(headTimeout, func() { _ = conn.Close() })
+	if s.options.Raw {
+		sess.headTimer.Stop() // no head will come
+	}
 	s.mu.Lock()
 	refuse := s.closing
 	if !refuse {

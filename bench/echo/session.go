@@ -15,7 +15,7 @@ import (
 type phase uint8
 
 const (
-	readingHead   phase = iota // the upgrade request is incomplete
+	readingHead   phase = iota // the upgrade request is incomplete; raw: nothing came yet
 	readingFrames              // the tunnel is open
 	ending                     // our last byte is sent; input is discarded
 )
@@ -102,6 +102,9 @@ func (s *session) take() error {
 
 // feed takes the bytes that came next, cut anywhere.
 func (s *session) feed(data []byte) error {
+	if s.options.Raw {
+		return s.feedRaw(data)
+	}
 	if s.phase == readingHead {
 		var err error
 		if data, err = s.feedHead(data); err != nil {

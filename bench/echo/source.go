@@ -32,7 +32,7 @@ func (s *session) runSource() error {
 			return nil
 		}
 		for i := 0; i < perWrite && (total == 0 || sent < total); i++ {
-			if err := writeSourceFrame(s.out, frame); err != nil {
+			if err := s.writeFrameOrBytes(frame); err != nil {
 				return err
 			}
 			sent += int64(frame)
@@ -44,13 +44,26 @@ func (s *session) runSource() error {
 	return nil
 }
 
-// writeSourceFrame queues one frame, flushing on the way where it is larger
-// than what one write may hold.
+// writeFrameOrBytes queues one frame, or what would be in it.
+func (s *session) writeFrameOrBytes(frame int) error {
+	if s.options.Raw {
+		return writeSourceBytes(s.out, frame)
+	}
+	return writeSourceFrame(s.out, frame)
+}
+
+// writeSourceFrame queues one frame, see writeSourceBytes.
 func writeSourceFrame(out netpoll.Writer, frame int) error {
 	h := ws.Header{Fin: true, OpCode: ws.OpBinary, Length: int64(frame)}
 	if _, err := copyFrame(out, h, nil); err != nil {
 		return err
 	}
+	return writeSourceBytes(out, frame)
+}
+
+// writeSourceBytes queues the payload of one frame, flushing on the way where it
+// is larger than what one write may hold.
+func writeSourceBytes(out netpoll.Writer, frame int) error {
 	for offset := 0; offset < frame; {
 		n := min(frame-offset, wire.PatternChunkMax)
 		if _, err := out.WriteBinary(wire.Pattern(int64(offset), n)); err != nil {

@@ -36,9 +36,16 @@ type Config struct {
 	Warmup       time.Duration // between opening and the window; of Storm, the quiet before it
 	Window       time.Duration // what is measured; Storm measures until all are back
 
+	// Endpoint says that the peer ends the WebSocket and speaks plain bytes to the
+	// backend. Then boundaries of messages mean nothing: what comes is counted as one
+	// stream, however it is cut. It must be binary, and that subprotocol is offered.
+	// A Down begins with a message of one byte, because nothing else wakes a backend.
+	Endpoint bool
+
 	// Watch names processes whose CPU time is read at both ends of the
-	// window.
-	Watch map[string][]int
+	// window, and WatchTrees such whose descendants, as they come and go, count too.
+	Watch      map[string][]int
+	WatchTrees map[string][]int
 
 	// OnOpen, if set, is called once when all tunnels are open or failed;
 	// Churn, which has none that last, never calls it.
@@ -70,6 +77,9 @@ func (c *Config) check() error {
 	}
 	if c.Idlers > 0 && c.Scenario != Echo && c.Scenario != Open {
 		return fmt.Errorf("load: %s has no idlers", c.Scenario)
+	}
+	if c.Endpoint && (c.Scenario == Both || c.Scenario == Storm) {
+		return fmt.Errorf("load: %s is not for endpoints", c.Scenario)
 	}
 	if c.Sources < 0 || c.Sources > sourcesMax {
 		return fmt.Errorf("load: %d sources, must be 0 to %d", c.Sources, sourcesMax)

@@ -67,7 +67,7 @@ func (r *run) visit(id int, does Scenario, l *leash) (t *tunnel, upgraded time.T
 		return nil, upgraded, err
 	}
 	l.hold(descriptor(conn), r.config.patience)
-	early, err := shakeHands(conn, to.host)
+	early, err := shakeHands(conn, to.host, r.config.protocol())
 	upgraded = time.Now()
 	t = newTunnel(r, id, does, conn, early)
 	if err == nil {

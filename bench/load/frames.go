@@ -48,6 +48,9 @@ func (t *tunnel) feed(data []byte) error {
 			if f.header.OpCode.IsData() || f.header.OpCode == ws.OpContinuation {
 				f.frames++
 			}
+			if t.run.config.Endpoint && f.header.OpCode == ws.OpText {
+				return errText
+			}
 		}
 		n := int(min(int64(len(data)), f.left))
 		if err := t.payload(data[:n]); err != nil {
@@ -93,6 +96,8 @@ func (t *tunnel) payload(piece []byte) error {
 	switch {
 	case f.header.OpCode.IsControl():
 		copy(f.control[f.done:], piece)
+	case t.run.config.Endpoint:
+		return t.stream(piece)
 	case t.echoes():
 		return t.checkEcho(piece, f.messageBytes+f.done)
 	case t.does == Down || t.does == Both:
@@ -125,6 +130,7 @@ func (t *tunnel) onFrame() error {
 	size := f.messageBytes
 	f.messageBytes = 0
 	switch {
+	case t.run.config.Endpoint: // counted as it came
 	case t.echoes():
 		return t.onEcho(size)
 	case t.does == Down || t.does == Both:

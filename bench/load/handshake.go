@@ -15,8 +15,9 @@ import (
 // A challenge is the key of one upgrade request and the answer to it
 // (RFC 6455 section 4.2.2).
 type challenge struct {
-	key    [24]byte
-	accept [28]byte
+	key      [24]byte
+	accept   [28]byte
+	protocol string // the subprotocol that is offered; "" = none
 }
 
 const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -41,14 +42,16 @@ func (c *challenge) answer() {
 const (
 	requestBegin = "GET / HTTP/1.1\r\nHost: "
 	requestRest  = "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+	requestOffer = "\r\nSec-WebSocket-Protocol: "
 	headEnd      = "\r\n\r\n"
 )
 
 // shakeHands upgrades a connection that has no handler yet, so that netpoll
 // neither calls it nor frees its buffers, and returns the bytes that came
 // behind the response.
-func shakeHands(conn netpoll.Connection, host string) (early []byte, err error) {
+func shakeHands(conn netpoll.Connection, host, protocol string) (early []byte, err error) {
 	c := newChallenge()
+	c.protocol = protocol
 	if err := sendRequest(conn.Writer(), host, &c); err != nil {
 		return nil, fmt.Errorf("send request: %w", err)
 	}
@@ -86,7 +89,12 @@ func shakeHands(conn netpoll.Connection, host string) (early []byte, err error) 
 }
 
 func sendRequest(out netpoll.Writer, host string, c *challenge) error {
-	b, err := out.Malloc(len(requestBegin) + len(host) + len(requestRest) + len(c.key) + len(headEnd))
+	offer := ""
+	if c.protocol != "" {
+		offer = requestOffer
+	}
+	b, err := out.Malloc(len(requestBegin) + len(host) + len(requestRest) + len(c.key) +
+		len(offer) + len(c.protocol) + len(headEnd))
 	if err != nil {
 		return err
 	}
@@ -94,12 +102,14 @@ func sendRequest(out netpoll.Writer, host string, c *challenge) error {
 	b = b[copy(b, host):]
 	b = b[copy(b, requestRest):]
 	b = b[copy(b, c.key[:]):]
+	b = b[copy(b, offer):]
+	b = b[copy(b, c.protocol):]
 	copy(b, headEnd)
 	return out.Flush()
 }
 
 // checkResponse judges a response as RFC 6455 section 4.1 asks of a client
-// that offered neither subprotocol nor extension.
+// that offered no extension, and the one subprotocol if any.
 func checkResponse(head []byte, c *challenge) error {
 	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
 	if !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) && string(line) != "HTTP/1.1 101" {
@@ -129,6 +139,7 @@ func checkResponse(head []byte, c *challenge) error {
 			if !bytes.Equal(value, c.accept[:]) {
 				return errors.New("response accepts another key")
 			}
+		case foldEqual(name, "Sec-WebSocket-Protocol") && c.protocol != "" && string(value) == c.protocol:
 		case foldEqual(name, "Sec-WebSocket-Extensions"), foldEqual(name, "Sec-WebSocket-Protocol"):
 			return fmt.Errorf("response has a %s nobody asked for", name)
 		}

@@ -50,7 +50,7 @@ func (r *run) open(id int, does Scenario, l *leash) (*tunnel, error) {
 		return nil, err
 	}
 	l.hold(descriptor(conn), openTimeout)
-	early, err := shakeHands(conn, to.host)
+	early, err := shakeHands(conn, to.host, r.config.protocol())
 	if l.release() {
 		err = fmt.Errorf("no tunnel within %v", openTimeout)
 	}

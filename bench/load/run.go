@@ -180,10 +180,16 @@ func (r *run) measure(ctx context.Context) (*spending, error) {
 	if err := wait(ctx, r.config.Window); err != nil {
 		return nil, err
 	}
+	// As at the beginning: so what the reading takes is in neither or in both, and
+	// nobody has been told yet to end.
+	after, err := r.sample()
+	if err != nil {
+		return nil, err
+	}
 	r.stage.Store(int32(stopping))
 	end := time.Since(r.epoch)
 	r.windowEnd.Store(int64(end))
-	return r.spentSince(before, end-begin)
+	return after.since(before, end-begin), nil
 }
 
 func (r *run) result() *Result {
@@ -230,6 +236,15 @@ func (r *run) sample() (sample, error) {
 		}
 		s.cpu[label] = cpu
 	}
+	for label, pids := range r.config.WatchTrees {
+		for _, pid := range pids {
+			cpu, err := procstat.OfTree(pid)
+			if err != nil {
+				return s, fmt.Errorf("load: watch %s: %w", label, err)
+			}
+			s.cpu[label] = s.cpu[label].Add(cpu)
+		}
+	}
 	var err error
 	if s.cpu["load"], err = procstat.Of(os.Getpid()); err != nil {
 		return s, err
@@ -244,11 +259,16 @@ func (r *run) spentSince(before sample, window time.Duration) (*spending, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &spending{window: window, cpu: map[string]procstat.CPU{}, machine: after.machine - before.machine}
-	for label := range after.cpu {
-		s.cpu[label] = after.cpu[label].Sub(before.cpu[label])
+	return after.since(before, window), nil
+}
+
+// since returns what was spent in a window between two samples.
+func (s sample) since(before sample, window time.Duration) *spending {
+	spent := &spending{window: window, cpu: map[string]procstat.CPU{}, machine: s.machine - before.machine}
+	for label := range s.cpu {
+		spent.cpu[label] = s.cpu[label].Sub(before.cpu[label])
 	}
-	return s, nil
+	return spent
 }
 
 // settle waits until no tunnel has anything under way; those that are not

@@ -33,6 +33,7 @@ type tunnel struct {
 
 	// Reading, by the handler or the one goroutine that has the tunnel.
 	frames   frameReader
+	bytes    byteStream // of an endpoint
 	answered uint32 // the number of the last message whose echo is whole
 	sentAt   time.Time
 	ended    bool // the peer's Close is here
@@ -77,9 +78,13 @@ func (t *tunnel) start() {
 	}
 	// What happens before SetOnRequest has no handler beside it.
 	err := t.feed(t.early)
-	if err == nil && t.does == Echo {
+	switch {
+	case err != nil:
+	case t.does == Echo:
 		t.sentAt = time.Now()
 		err = t.sendMessage()
+	case t.does == Down && t.run.config.Endpoint:
+		err = t.sendWakeUp()
 	}
 	if err != nil {
 		t.finish(err)

@@ -27,6 +27,9 @@ type CPU struct {
 	Stat time.Duration `json:"stat_ns"`
 }
 
+// Add returns c + d.
+func (c CPU) Add(d CPU) CPU { return CPU{Sched: c.Sched + d.Sched, Stat: c.Stat + d.Stat} }
+
 // Sub returns c - d.
 func (c CPU) Sub(d CPU) CPU { return CPU{Sched: c.Sched - d.Sched, Stat: c.Stat - d.Stat} }
 
@@ -140,7 +143,7 @@ func statFields(pid int) ([]string, error) {
 		return nil, err
 	}
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return nil, fmt.Errorf("stat of process %d: unexpected %q", pid, b)
 	}
 	return fields, nil

@@ -44,7 +44,7 @@ func (w watches) Set(s string) error {
 // An idle load prints an opened line first and ends when its standard input
 // does.
 func loadOnce(ctx context.Context, args []string) error {
-	c := load.Config{Watch: watches{}}
+	c := load.Config{Watch: watches{}, WatchTrees: watches{}}
 	fs := flag.NewFlagSet("wsbench load", flag.ContinueOnError)
 	fs.StringVar((*string)(&c.Scenario), "scenario", "echo", "echo, open, down, up, both, idle, churn or storm")
 	fs.StringVar(&c.Address, "address", "", "host:port of the proxy or backend, or a comma list of them")
@@ -55,7 +55,9 @@ func loadOnce(ctx context.Context, args []string) error {
 	fs.IntVar(&c.Sources, "sources", 0, "client addresses to use in turn, from 127.1.0.1 on; 0 = the kernel's choice")
 	fs.DurationVar(&c.Warmup, "warmup", 300*time.Millisecond, "traffic before the measured window")
 	fs.DurationVar(&c.Window, "duration", 2*time.Second, "the measured window")
+	fs.BoolVar(&c.Endpoint, "endpoint", false, "the peer speaks plain bytes to its backend: count bytes, not messages")
 	fs.Var(watches(c.Watch), "watch", "label=pid,pid: processes whose CPU time to read; may be repeated")
+	fs.Var(watches(c.WatchTrees), "watch-tree", "the same, with all descendants, as they come and go")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
