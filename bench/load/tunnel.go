@@ -34,7 +34,7 @@ type tunnel struct {
 	// Reading, by the handler or the one goroutine that has the tunnel.
 	frames   frameReader
 	bytes    byteStream // of an endpoint
-	answered uint32 // the number of the last message whose echo is whole
+	answered uint32     // the number of the last message whose echo is whole
 	sentAt   time.Time
 	ended    bool // the peer's Close is here
 

@@ -84,7 +84,7 @@ func (r *Results) lines(c *curve) (names []string, points map[string][]point, xs
 	points = map[string][]point{}
 	for _, scenario := range r.scenarios() {
 		x, ok := c.x(r.first(scenario))
-		if !ok || r.first(scenario).Paired {
+		if !ok || r.first(scenario).Paired || r.first(scenario).Family != "" {
 			continue
 		}
 		for _, proxy := range r.in(scenario) {

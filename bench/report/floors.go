@@ -148,11 +148,17 @@ func (v Verdict) String() string {
 }
 
 // Judge holds the subject against the floors and goals of the named
-// scenarios, nil meaning all there are.
+// scenarios. Nil means all of the comparison, and those of endpoints that were
+// measured.
 func (r *Results) Judge(scenarios []string) []Verdict {
 	var list []Verdict
 	for _, rule := range rules() {
 		if scenarios == nil || slices.Contains(scenarios, rule.scenario) {
+			list = append(list, r.judge(rule))
+		}
+	}
+	for _, rule := range endpointRules() {
+		if scenarios == nil && r.first(rule.scenario) != nil || slices.Contains(scenarios, rule.scenario) {
 			list = append(list, r.judge(rule))
 		}
 	}

@@ -44,19 +44,19 @@ func (r *Results) WriteMarkdown(root, file, charts string) error {
 		fmt.Fprintf(&b, "\n![%s](%s)\n", curves[i].title, link)
 	}
 	for _, scenario := range r.scenarios() {
-		if r.first(scenario).Sweep || r.first(scenario).Paired {
+		if first := r.first(scenario); first.Sweep || first.Paired || first.Family != "" {
 			continue
 		}
 		if strings.HasSuffix(scenario, Alone) {
 			r.writeFolded(&b, scenario) // behind the one it stands beside
 			continue
 		}
-		link, err := draw(scenario, r.chart(scenario))
-		if err != nil {
+		if err := r.writeSection(&b, "##", scenario, draw); err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n![%s](%s)\n\n", title(r.first(scenario)), title(r.first(scenario)), link)
-		r.writeScenario(&b, scenario)
+	}
+	if err := r.writeFamilies(&b, draw); err != nil {
+		return err
 	}
 	r.writePairings(&b)
 	r.writeSweeps(&b)
@@ -65,6 +65,21 @@ func (r *Results) WriteMarkdown(root, file, charts string) error {
 	if err := os.WriteFile(filepath.Join(root, file), []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("report: write: %w", err)
 	}
+	return nil
+}
+
+// A drawer writes a chart and returns a link to it.
+type drawer func(name string, svg []byte) (link string, err error)
+
+// writeSection writes a scenario with its chart, under a heading of the given
+// level.
+func (r *Results) writeSection(b *strings.Builder, level, scenario string, draw drawer) error {
+	link, err := draw(scenario, r.chart(scenario))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b, "\n%s %s\n\n![%s](%s)\n\n", level, title(r.first(scenario)), title(r.first(scenario)), link)
+	r.writeScenario(b, scenario)
 	return nil
 }
 
@@ -87,8 +102,9 @@ func (r *Results) writeIntro(b *strings.Builder, tried bool) {
 
 This page is written by ` + "`go run ./bench/wsbench report`" + ` from raw samples; no figure on it was typed in.
 ` + "`make bench-peers`" + ` installs the other proxies, ` + "`make bench`" + ` repeats every judged row in under five minutes,
-` + "`make bench-full`" + ` everything, and ` + "`make bench-frames`" + ` what following frames costs. Run it on your own
-machine: the ratios carry over better than the absolute figures.
+` + "`make bench-full`" + ` everything else but what following frames costs (` + "`make bench-frames`" + `) and endpoints with
+warm connections (` + "`make bench-endpoints`" + `). Run it on your own machine: the ratios carry over better than the
+absolute figures.
 `)
 	if tried {
 		fmt.Fprintf(b, "What was tried, and what it brought: [%s](%s).\n", performancePage, performancePage)
@@ -241,7 +257,14 @@ func (r *Results) writeMethod(b *strings.Builder) {
 	b.WriteString(method)
 	for _, p := range r.Proxies {
 		if p.Config != "" {
-			fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n```\n%s\n```\n\n</details>\n", p.Name, strings.TrimSpace(p.Config))
+			writeConfig(b, p.Name, p.Config)
 		}
 	}
+	for _, s := range r.Setups {
+		writeConfig(b, s.Title, s.Config)
+	}
+}
+
+func writeConfig(b *strings.Builder, title, config string) {
+	fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n```\n%s\n```\n\n</details>\n", title, strings.TrimSpace(config))
 }

@@ -287,7 +287,7 @@ func (r *Results) scenarios() []string {
 // order they were first measured.
 var order = []string{
 	Direct, Subject, "wsplice-epoll", "wsplice-io_uring", "wsplice-async-off", FramesAlways, FramesOff,
-	"nginx", "haproxy", "haproxy-splice", "apache", "lighttpd", "caddy",
+	WarmSubject, "nginx", "haproxy", "haproxy-splice", "apache", "lighttpd", "websockify", "caddy",
 }
 
 // in returns the proxies that have samples of a scenario.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -26,13 +27,14 @@ type Results struct {
 	Started time.Time `json:"started"`
 	Took    float64   `json:"took_seconds"`
 	Machine Machine   `json:"machine"`
-	Set     string    `json:"set"` // short, full or frames
+	Set     string    `json:"set"` // short, full, frames or endpoints
 	Rounds  int       `json:"rounds"`
 	Window  float64   `json:"window_seconds"` // of each run, at most
 	Partial bool      `json:"partial,omitempty"`
 	Failed  bool      `json:"failed,omitempty"` // somebody was left out who should not have been
 
 	Proxies []Proxy    `json:"proxies"`
+	Setups  []Setup    `json:"setups,omitempty"`
 	Omitted []Omission `json:"omitted,omitempty"`
 	Samples []Sample   `json:"samples"`
 
@@ -58,6 +60,20 @@ func (r *Results) Describe(proxy, config, engine string) {
 		if p := &r.Proxies[i]; p.Name == proxy && p.Config == "" {
 			p.Config, p.Engine = config, engine
 		}
+	}
+}
+
+// A Setup is a configuration that a proxy ran with besides the one of the
+// comparison.
+type Setup struct {
+	Title  string `json:"title"`
+	Config string `json:"config"`
+}
+
+// SetUp remembers the first configuration of each title.
+func (r *Results) SetUp(title, config string) {
+	if !slices.ContainsFunc(r.Setups, func(s Setup) bool { return s.Title == title }) {
+		r.Setups = append(r.Setups, Setup{title, config})
 	}
 }
 
@@ -87,11 +103,18 @@ type Sample struct {
 	Round    int    `json:"round"`            // from 0; the same round of two proxies is a pair
 	Sweep    bool   `json:"sweep,omitempty"`  // one point of a curve
 	Paired   bool   `json:"paired,omitempty"` // variants of the subject beside one another, see Pairings
+	Family   string `json:"family,omitempty"` // Endpoint or Warm; "" = the comparison
+
+	// RoundTrip is how far away the backend was; 0 = it was not.
+	RoundTrip time.Duration `json:"round_trip_ns,omitempty"`
 
 	Load *load.Result `json:"load,omitempty"`
 	// Blind is in how many directions the subject stopped following frames.
-	Blind int   `json:"blind,omitempty"`
-	Idle  *Idle `json:"idle,omitempty"`
+	Blind int `json:"blind,omitempty"`
+	// WarmPart is the part of the tunnels that took a connection that the subject
+	// had ready, 0 to 1.
+	WarmPart float64 `json:"warm_part,omitempty"`
+	Idle     *Idle   `json:"idle,omitempty"`
 }
 
 // Idle is the memory of a proxy's processes, as PSS, and of the kernel for
@@ -169,11 +192,23 @@ func Merge(all ...*Results) *Results {
 			if i < 0 {
 				merged.Proxies = append(merged.Proxies, p)
 			} else {
-				merged.Proxies[i] = p
+				merged.Proxies[i] = p.orAsBefore(merged.Proxies[i])
 			}
+		}
+		for _, s := range r.Setups {
+			merged.Setups = slices.DeleteFunc(merged.Setups, func(old Setup) bool { return old.Title == s.Title })
+			merged.Setups = append(merged.Setups, s)
 		}
 	}
 	return merged
+}
+
+// orAsBefore returns p with what an earlier comparison says of it and this one
+// does not.
+func (p Proxy) orAsBefore(before Proxy) Proxy {
+	p.Config = cmp.Or(p.Config, before.Config)
+	p.Engine = cmp.Or(p.Engine, before.Engine)
+	return p
 }
 
 // runs returns the comparisons that r was put together from.

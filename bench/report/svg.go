@@ -34,6 +34,7 @@ var colors = map[string]string{
 	"wsplice-async-off": "#9ecbff", "nginx": "#2da44e", "haproxy": "#d4760a", "haproxy-splice": "#b35900",
 	FramesAlways: "#54aeff", FramesOff: "#6cb6ff",
 	"apache": "#d1365a", "lighttpd": "#8957e5", "caddy": "#12918c",
+	WarmSubject: "#0a3069", "websockify": "#bf8700",
 }
 
 func colorOf(proxy string) string {

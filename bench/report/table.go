@@ -23,12 +23,17 @@ func digits(n int) func(float64) string {
 
 // columns returns what is worth printing of a scenario.
 func columns(s *Sample) []column {
-	if s.Idle != nil {
+	switch {
+	case s.Idle != nil && s.Family == Endpoint: // without a proxy nobody can speak to the backend
+		return []column{{perTunnel, "B", digits(0), true}, {zeroBytes, "", bytesText, false}}
+	case s.Idle != nil:
 		return []column{
 			{perTunnel, "B", digits(0), true},
 			{kernelPerTunnel, "B", digits(0), true},
 			{zeroBytes, "", bytesText, false},
 		}
+	case s.Family == Warm:
+		return warmColumns
 	}
 	k := kindOf(s)
 	precise := digits(2)
@@ -88,6 +93,9 @@ func what(s *Sample) string {
 	if l.Idlers > 0 {
 		text += fmt.Sprintf(", beside %d idle ones", l.Idlers)
 	}
+	if s.RoundTrip > 0 {
+		text += fmt.Sprintf("; the backend is %v away", s.RoundTrip)
+	}
 	return text
 }
 
@@ -127,7 +135,7 @@ func (r *Results) rows(scenario string) [][]string {
 		if proxy == Direct && r.first(scenario).Idle != nil {
 			continue // no proxy, no memory: it only stands for the two ends
 		}
-		row := []string{proxy}
+		row := []string{r.nameOf(scenario, proxy)}
 		for _, c := range cols {
 			row = append(row, r.cell(c, scenario, proxy))
 			if c.ratio {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"wsplice/bench/far"
 	"wsplice/bench/load"
 	"wsplice/bench/report"
 )
@@ -26,6 +27,7 @@ type bench struct {
 	programs map[string]string // path by peer name
 	plan     plan
 	results  report.Results
+	link     *far.Link // to a backend that is far away; nil = it is not
 }
 
 func newBench(o options) (*bench, error) {
@@ -54,7 +56,7 @@ func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 // prepare finds the programs a scenario needs, so that a missing one is known
 // before minutes are spent.
 func (b *bench) prepare(ctx context.Context, s *scenario) error {
-	chosen, err := choosePeers(s.contenders(b.options.proxies, b.options.full), b.peers)
+	chosen, err := b.contending(s)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,14 @@ func (b *bench) prepare(ctx context.Context, s *scenario) error {
 // run measures one scenario: every contender once per round. The order turns
 // round with every round, so that nobody always follows the same neighbour.
 func (b *bench) run(ctx context.Context, s *scenario) error {
-	chosen, err := choosePeers(s.contenders(b.options.proxies, b.options.full), b.peers)
+	if s.family == report.Warm {
+		away, err := b.goAway(s)
+		if !away || err != nil {
+			return err
+		}
+		defer b.comeBack()
+	}
+	chosen, err := b.contending(s)
 	if err != nil {
 		return err
 	}
@@ -123,8 +132,9 @@ func (b *bench) run(ctx context.Context, s *scenario) error {
 			}
 			sample := report.Sample{
 				Scenario: l.scenario.name, Proxy: l.peer.name, Round: round, Sweep: s.sweep, Paired: s.paired,
-				Load: res, Blind: l.counted.blind,
+				Load: res, Blind: l.counted.blind, WarmPart: l.counted.warmPart(),
 			}
+			b.place(&sample, s)
 			b.took(sample, b.runCost(l.scenario), b.rounds(s))
 		}
 		slices.Reverse(lanes)
@@ -167,7 +177,7 @@ func (b *bench) startBackend(ctx context.Context, s *scenario) (*process, []int,
 			return nil, nil, err
 		}
 		ports = append(ports, port)
-		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+		addresses = append(addresses, fmt.Sprintf("%s:%d", b.backendListens(), port))
 	}
 	argv := append([]string{b.self, "serve", "--address", strings.Join(addresses, ",")}, s.backend()...)
 	p, err := start("backend", argv...)
@@ -236,6 +246,7 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		return &lane{peer: p, scenario: s, address: strings.Join(addresses, ",")}, nil
 	}
 	where := place{backendPorts: backendPorts, bulk: s.bulk(), messageBytes: s.size, tunnels: s.held(), paired: s.paired}
+	where.backendHost = b.backendHost()
 	if err := p.takePorts(&where, s); err != nil {
 		return nil, err
 	}
@@ -269,7 +280,7 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		l.stop()
 		return nil, err
 	}
-	b.results.Describe(p.name, text, engineOf(process.stderr.String()))
+	b.describe(s, p.name, text, engineOf(process.stderr.String()))
 	return l, nil
 }
 
@@ -302,12 +313,13 @@ func (b *bench) drive(ctx context.Context, l *lane, backend *process) (*load.Res
 	window := b.window(l.scenario)
 	argv := append(b.loadArgs(l),
 		"--warmup", b.options.warmup.String(), "--duration", window.String(), "--watch", "backend="+joinPIDs(backend.pids))
-	if l.process != nil {
-		pids, err := l.process.tree()
-		if err != nil {
-			return nil, err
-		}
-		argv = append(argv, "--watch", "proxy="+joinPIDs(pids))
+	watch, err := l.watch()
+	if err != nil {
+		return nil, err
+	}
+	argv = append(argv, watch...)
+	if b.link != nil { // which is in this process
+		argv = append(argv, "--watch", "network="+strconv.Itoa(os.Getpid()))
 	}
 	p, err := start("load", argv...)
 	if err != nil {
@@ -326,6 +338,18 @@ func (b *bench) drive(ctx context.Context, l *lane, backend *process) (*load.Res
 	return &res, l.countFrames(ctx)
 }
 
+// watch returns the flags that have the proxy's CPU time read.
+func (l *lane) watch() ([]string, error) {
+	switch {
+	case l.process == nil:
+		return nil, nil
+	case l.peer.forks:
+		return []string{"--watch-tree", "proxy=" + strconv.Itoa(l.process.cmd.Process.Pid)}, nil
+	}
+	pids, err := l.process.tree()
+	return []string{"--watch", "proxy=" + joinPIDs(pids)}, err
+}
+
 // loadSlack is what a load run may take beyond its warm-up and window.
 const loadSlack = 60 * time.Second
 
@@ -335,6 +359,7 @@ func (b *bench) loadArgs(l *lane) []string {
 		b.self, "load", "--scenario", string(s.load), "--address", l.address,
 		"--tunnels", strconv.Itoa(s.tunnels), "--size", strconv.Itoa(s.size), "--rate", strconv.Itoa(s.rate),
 		"--idlers", strconv.Itoa(s.idlers), "--sources", strconv.Itoa(s.sources),
+		"--endpoint=" + strconv.FormatBool(s.family == report.Endpoint),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 type options struct {
 	full      bool
 	pairs     int
+	endpoints bool
 	proxies   string
 	scenarios string
 	rounds    int
@@ -33,6 +34,8 @@ func (o *options) set() string {
 	switch {
 	case o.pairs > 0:
 		return "frames"
+	case o.endpoints:
+		return "endpoints"
 	case o.full:
 		return "full"
 	default:
@@ -53,14 +56,16 @@ func parseOptions(args []string) (options, error) {
 		"without it the set that takes less than five minutes")
 	fs.IntVar(&o.pairs, "pairs", 0, "instead of the comparison, measure what following frames costs: wsplice beside itself "+
 		"with frames: off, in so many pairs")
+	fs.BoolVar(&o.endpoints, "endpoints", false, "instead of the comparison, measure endpoint mode beside others that speak "+
+		"plain bytes to a backend, and what warm connections save")
 	fs.StringVar(&o.proxies, "proxies", "", "comma list of contenders, such as direct, wsplice, wsplice-io_uring, nginx "+
 		"(default: what each scenario needs)")
 	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of names, beginnings of names such as echo or bulk, "+
 		"or patterns such as 'bulk-*-4' (default: the whole set)")
 	fs.IntVar(&o.rounds, "rounds", 0, "interleaved rounds (default 5, full 7); idle takes at most 2, points of a curve 3")
-	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 0.9s); "+
+	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 0.9s, endpoints 1.2s); "+
 		"points of a curve take at most 1s")
-	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full 300ms, pairs 250ms)")
+	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full and endpoints 300ms, pairs 250ms)")
 	fs.StringVar(&o.wsplice, "wsplice", "bin/wsplice", "path of the wsplice binary")
 	fs.StringVar(&o.results, "results", "bench/results", "directory for the raw samples")
 	fs.BoolVar(&o.report, "report", false, "also write BENCHMARKS.md and docs/charts")
@@ -84,6 +89,12 @@ func parseOptions(args []string) (options, error) {
 			return o, err
 		}
 		window, warmup = pairWindow, pairWarmup
+	}
+	if o.endpoints {
+		if o.full || given["pairs"] {
+			return o, fmt.Errorf("--endpoints is a set of its own: it does not go with --full or --pairs")
+		}
+		window, warmup = endpointWindow, endpointWarmup
 	}
 	if !given["duration"] {
 		o.duration = window

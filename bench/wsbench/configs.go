@@ -21,11 +21,7 @@ func eachBackend(p place, line func(number, port int) string) string {
 // wspliceConfig is the shortest configuration that proxies: the defaults are
 // what is measured, but for the settings given.
 func wspliceConfig(p place, settings string) string {
-	admin := ""
-	if p.adminPort != 0 {
-		admin = fmt.Sprintf("127.0.0.1:%d", p.adminPort)
-	}
-	text := settings + fmt.Sprintf("log: {level: info, tunnels: \"off\"}\nadmin: {address: %q}\n", admin)
+	text := settings + wspliceLog(p)
 	if p.paired {
 		return text + pairConfig(p)
 	}
@@ -35,6 +31,16 @@ func wspliceConfig(p place, settings string) string {
 	}
 	return text + "routes: [{path: /, upstream: backends, rewrite: /}]\nupstreams:\n  backends:\n    servers:\n" +
 		eachBackend(p, func(_, port int) string { return fmt.Sprintf("      - {url: \"ws://127.0.0.1:%d\"}", port) })
+}
+
+// wspliceLog is the part of a configuration that says what is logged and where
+// metrics are told.
+func wspliceLog(p place) string {
+	admin := ""
+	if p.adminPort != 0 {
+		admin = fmt.Sprintf("127.0.0.1:%d", p.adminPort)
+	}
+	return fmt.Sprintf("log: {level: info, tunnels: \"off\"}\nadmin: {address: %q}\n", admin)
 }
 
 // nginxConfig follows nginx's page on WebSocket proxying. It has as many
@@ -54,7 +60,7 @@ func nginxConfig(p place) string {
 		buffers = fmt.Sprintf("    proxy_buffer_size %dk;\n    proxy_buffers 8 %dk;\n"+
 			"    proxy_busy_buffers_size %dk;\n    client_header_buffer_size %dk;\n", kib, kib, 2*kib, kib)
 	}
-	servers := eachBackend(p, func(_, port int) string { return fmt.Sprintf("        server 127.0.0.1:%d;", port) })
+	servers := eachBackend(p, func(_, port int) string { return fmt.Sprintf("        server %s;", p.backend(port)) })
 	return fmt.Sprintf(`%sdaemon off;
 worker_processes 2;
 worker_rlimit_nofile 20000;
@@ -99,7 +105,7 @@ http {
 // reserves descriptors for them, and 20,000 are a common limit.
 func haproxyConfig(p place, options string) string {
 	servers := eachBackend(p, func(number, port int) string {
-		return fmt.Sprintf("    server s%d 127.0.0.1:%d", number, port)
+		return fmt.Sprintf("    server s%d %s", number, p.backend(port))
 	})
 	return fmt.Sprintf(`global
     nbthread 2
@@ -178,17 +184,25 @@ MaxSpareThreads %d
 		threads, threads, threads, buffers, pass)
 }
 
-// lighttpdConfig follows the documentation of mod_proxy. Two workers, as the
-// others have two threads; its idle timeouts end tunnels too.
+// lighttpdConfig follows the documentation of mod_proxy.
 func lighttpdConfig(p place) string {
 	servers := eachBackend(p, func(_, port int) string {
 		return fmt.Sprintf("    (\"host\" => \"127.0.0.1\", \"port\" => %d),", port)
 	})
+	return lighttpdServer(p, "mod_proxy") + fmt.Sprintf(`proxy.header = ("upgrade" => "enable")
+proxy.server = ("" => (
+%s))
+`, servers)
+}
+
+// lighttpdServer is the part that does not depend on the module. Two workers, as
+// the others have two threads; its idle timeouts end tunnels too.
+func lighttpdServer(p place, module string) string {
 	chunks := ""
 	if p.bulk || p.messageBytes > 8<<10 {
 		chunks = "server.chunkqueue-chunk-sz = 65536\n"
 	}
-	return fmt.Sprintf(`server.modules = ("mod_proxy")
+	return fmt.Sprintf(`server.modules = ("%s")
 server.document-root = "%s"
 server.bind = "127.0.0.1"
 server.port = %d
@@ -198,10 +212,7 @@ server.max-connections = 9200
 server.listen-backlog = 4096
 server.max-read-idle = 3600
 server.max-write-idle = 3600
-%sproxy.header = ("upgrade" => "enable")
-proxy.server = ("" => (
-%s))
-`, p.dir, p.port, chunks, servers)
+%s`, module, p.dir, p.port, chunks)
 }
 
 // caddyConfig is a reverse_proxy, which carries upgrades by itself. What Caddy

@@ -37,6 +37,7 @@ func (b *bench) runIdle(ctx context.Context, s *scenario, chosen []*peer, backen
 				continue
 			}
 			sample := report.Sample{Scenario: s.name, Proxy: p.name, Round: round, Idle: idle}
+			b.place(&sample, s)
 			b.took(sample, b.runCost(s), b.rounds(s))
 		}
 		slices.Reverse(chosen)
@@ -45,7 +46,11 @@ func (b *bench) runIdle(ctx context.Context, s *scenario, chosen []*peer, backen
 }
 
 func (b *bench) measureIdle(ctx context.Context, s *scenario, p *peer, backendPorts []int) (*report.Idle, error) {
-	l, err := b.startProxy(ctx, p, s, backendPorts)
+	own := *s
+	if p.idleTunnelsMax > 0 {
+		own.tunnels = min(own.tunnels, p.idleTunnelsMax)
+	}
+	l, err := b.startProxy(ctx, p, &own, backendPorts)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,20 @@ type frameCounts struct {
 	violations int // directions whose frames broke RFC 6455
 	blind      int // directions that were spliced without following frames
 	refused    int // times that goroutines could not serve a tunnel
+	opened     int // tunnels
+	warm       int // of them, those that took a connection that was there already
 }
+
+// since returns what was counted after before.
+func (c frameCounts) since(before frameCounts) frameCounts {
+	return frameCounts{
+		c.violations - before.violations, c.blind - before.blind, c.refused - before.refused,
+		c.opened - before.opened, c.warm - before.warm,
+	}
+}
+
+// warmPart returns the part of the tunnels that took a warm connection, 0 to 1.
+func (c frameCounts) warmPart() float64 { return float64(c.warm) / max(1, float64(c.opened)) }
 
 // countFrames reads what the proxy counted in the run that has ended, and
 // judges it. Proxies that count nothing pass.
@@ -45,7 +58,7 @@ func (l *lane) countFrames(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.peer.name, err)
 	}
-	l.counted = frameCounts{now.violations - l.before.violations, now.blind - l.before.blind, now.refused - l.before.refused}
+	l.counted = now.since(*l.before)
 	*l.before = now
 	if err := l.counted.judge(l.scenario); err != nil {
 		return fmt.Errorf("%s: %w", l.peer.name, err)
@@ -91,6 +104,7 @@ func readCounts(ctx context.Context, address string, patience time.Duration) (fr
 			}
 			*to = int(value)
 		}
+		c.opened, c.warm = int(values["wsplice_tunnels_opened_total"]), int(values["wsplice_warm_taken_total"])
 		switch {
 		case open == 0:
 			return c, nil

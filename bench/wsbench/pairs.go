@@ -105,11 +105,17 @@ func (o *options) usePairs(given map[string]bool) error {
 
 // choose returns the scenarios to run.
 func (o *options) choose() ([]scenario, error) {
-	if o.pairs == 0 {
-		return chooseScenarios(o.scenarios, o.full)
+	whole := func(scenario) bool { return true }
+	switch {
+	case o.endpoints:
+		return chooseFrom(endpointScenarios(), o.scenarios, whole)
+	case o.pairs > 0:
+		return chooseFrom(pairScenarios(), o.scenarios, whole)
 	}
-	return chooseFrom(pairScenarios(), o.scenarios, func(scenario) bool { return true })
+	return chooseScenarios(o.scenarios, o.full)
 }
 
 // everyScenario returns those of all sets.
-func everyScenario() []scenario { return slices.Concat(scenarios(), pairScenarios()) }
+func everyScenario() []scenario {
+	return slices.Concat(scenarios(), pairScenarios(), endpointScenarios())
+}

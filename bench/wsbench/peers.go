@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"wsplice/bench/report"
@@ -25,6 +28,9 @@ type peer struct {
 	// counted marks what tells its own figures at place.adminPort.
 	counted bool
 
+	// forks marks what has a process for each tunnel.
+	forks bool
+
 	// config returns the configuration for a listener and its backends.
 	config func(place) string
 	// argv returns the arguments that start it with a configuration file, and
@@ -35,6 +41,9 @@ type peer struct {
 	// more; 0 = as many as any scenario wants.
 	tunnelsMax int
 	because    string
+	// idleTunnelsMax is how many its memory is measured with; 0 = as many as the
+	// others'.
+	idleTunnelsMax int
 }
 
 // A place is where one instance of a proxy runs.
@@ -42,11 +51,17 @@ type place struct {
 	dir          string // the proxy's own
 	port         int    // the proxy listens on 127.0.0.1
 	adminPort    int    // for metrics, of 127.0.0.1; 0 = none
-	backendPorts []int  // of 127.0.0.1, at least one
+	backendPorts []int  // of backendHost, at least one
+	backendHost  string // "" = 127.0.0.1
 	bulk         bool   // long transfers
 	messageBytes int    // payload of a message or frame
 	tunnels      int    // held open at once
 	paired       bool   // it serves all variants of pairHosts
+}
+
+// backend returns the address of one of the backends.
+func (p place) backend(port int) string {
+	return net.JoinHostPort(cmp.Or(p.backendHost, "127.0.0.1"), strconv.Itoa(port))
 }
 
 // peers returns every contender by name, in the order of the tables.
@@ -65,19 +80,28 @@ const goroutineTunnelsMax = 4800
 // variants are the product as it comes, which is its own choice of engine and
 // `frames: auto`, and the same with one setting changed.
 func variants(wsplice string) []peer {
-	var list []peer
-	for _, variant := range []struct{ name, settings string }{
+	return variantsOf(wsplice, []variant{
 		{report.Subject, ""},
 		{"wsplice-epoll", "engine: epoll\n"},
 		{"wsplice-io_uring", "engine: io_uring\n"},
 		{asyncOff, "tunnel: {async: off}\n"},
 		{report.FramesOff, "tunnel: {frames: off}\n"},
 		{report.FramesAlways, "tunnel: {frames: always}\n"},
-	} {
+	}, wspliceConfig)
+}
+
+// A variant is the product with some settings.
+type variant struct{ name, settings string }
+
+// variantsOf returns peers that run wsplice with the configuration that config
+// makes of the settings of each.
+func variantsOf(wsplice string, variants []variant, config func(p place, settings string) string) []peer {
+	var list []peer
+	for _, variant := range variants {
 		p := peer{
 			name: variant.name, program: wsplice, version: []string{"version"}, ready: "ready", counted: true,
 			optional: variant.name == "wsplice-io_uring",
-			config:   func(p place) string { return wspliceConfig(p, variant.settings) },
+			config:   func(p place) string { return config(p, variant.settings) },
 			argv:     func(file string) []string { return []string{"run", "--config", file} },
 			check:    func(file string) []string { return []string{"check", "--config", file} },
 		}
@@ -160,9 +184,14 @@ func (p *peer) find() (string, error) {
 		p.name, p.debian)
 }
 
-// readVersion returns the first line the program prints about itself.
+// readVersion returns the first line the program prints about itself, or, where it
+// prints none, what Debian says.
 func (p *peer) readVersion(path string) string {
-	out, err := exec.Command(path, p.version...).CombinedOutput()
+	argv := append([]string{path}, p.version...)
+	if p.version == nil {
+		argv = []string{"dpkg-query", "-W", p.debian}
+	}
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if err != nil && line == "" {
 		return "unknown"

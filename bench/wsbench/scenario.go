@@ -31,6 +31,7 @@ type scenario struct {
 	rounds int      // at most this many; 0 = as many as asked for
 	sweep  bool     // one point of a curve: at most sweepRounds of sweepWindow
 	paired bool     // variants of wsplice beside one another, see pairScenarios
+	family string   // of the sets with peers of their own, see endpointScenarios; "" = the comparison
 }
 
 func (s *scenario) bulk() bool {
@@ -44,6 +45,13 @@ func (s *scenario) ports() int { return max(1, s.backends) }
 
 // backend returns the arguments of wsbench serve.
 func (s *scenario) backend() []string {
+	if s.family == report.Endpoint {
+		return append(s.backendMode(), "--raw")
+	}
+	return s.backendMode()
+}
+
+func (s *scenario) backendMode() []string {
 	switch s.load {
 	case load.Down:
 		return []string{"--mode", "source", "--frame", strconv.Itoa(s.size)}
@@ -193,6 +201,8 @@ func listScenarios() string {
 		switch {
 		case s.paired:
 			set = "pairs"
+		case s.family != "":
+			set = "endpoints"
 		case s.short != nil:
 			set = "short, full"
 		}
