@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 GO       ?= go
 
 .DEFAULT_GOAL := check
-.PHONY: arch bench bench-frames bench-full bench-peers build check clean e2e fmt fuzz help lint micro race run test unit
+.PHONY: arch bench bench-endpoints bench-frames bench-full bench-peers build check clean e2e fmt fuzz help lint micro race run test unit
 
 build: ## build bin/wsplice
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/wsplice ./cmd/wsplice
@@ -84,6 +84,9 @@ bench-full: build ## measure everything beside every peer and write BENCHMARKS.m
 
 bench-frames: build ## measure what following frames costs wsplice, in 61 pairs, in about six minutes
 	$(GO) run ./bench/wsbench --pairs 61
+
+bench-endpoints: build ## measure endpoint mode beside lighttpd and websockify, and warm connections, in about five minutes
+	$(GO) run ./bench/wsbench --endpoints
 
 bench-peers: ## install the other proxies from Debian's packages, as root
 	bench/install-peers

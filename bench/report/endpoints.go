@@ -97,9 +97,10 @@ const warmText = `
 ## Warm connections
 
 The backend is far away. A proxy connects to it for each WebSocket, and the request takes a second round trip; with
-` + "`warm: 32`" + ` (*%s*) wsplice has connections ready, and the client waits for one. The way there is a TUN device:
-packets wait in the load's machine and come back with their addresses exchanged. Clients connect from near by, so what
-they wait for is the proxy and the backend. *Wsplice ÷ it* compares with *%s*, which keeps none.
+` + "`warm: 32`" + ` (*%s*) wsplice has connections ready, and the client waits for one round trip. *%s* keeps none, as is
+the default. The way to the backend is a TUN device, because many kernels lack netem: packets wait in the program that
+measures, and come back with their addresses exchanged. Clients are near, so the time to the 101 is what the proxy and
+the backend take.
 `
 
 // writeFamilies writes the sections of the families that were measured.
@@ -134,8 +135,7 @@ func (r *Results) warmSaves() string {
 	}
 	coldTail, _ := r.over(WarmChurn, Subject, upgradeP99)
 	warmTail, _ := r.over(WarmChurn, WarmSubject, upgradeP99)
-	return fmt.Sprintf("\nOf a round trip of %v they save %.1f ms in the median of the time to the 101 (%.1f instead of %.1f ms), "+
-		"and %.1f ms in the\n99th percentile (%.1f instead of %.1f ms).\n",
-		r.first(WarmChurn).RoundTrip, cold.Median-warm.Median, warm.Median, cold.Median,
-		coldTail.Median-warmTail.Median, warmTail.Median, coldTail.Median)
+	return fmt.Sprintf("\nThe backend is %v away, there and back. With warm connections the time to the 101 is %.1f ms instead of "+
+		"%.1f ms in the\nmedian, and %.1f ms instead of %.1f ms in the 99th percentile.\n",
+		r.first(WarmChurn).RoundTrip, warm.Median, cold.Median, warmTail.Median, coldTail.Median)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,7 +93,7 @@ func TestProgramsAcceptTheirConfigurations(t *testing.T) {
 		"churn": {backendPorts: []int{20002, 20003, 20004}, messageBytes: 128, tunnels: 50},
 	}
 	program := builtWsplice(t)
-	for _, p := range peers(program) {
+	for _, p := range slices.Concat(peers(program), endpointPeers(program), warmPeers(program)) {
 		if p.check == nil || p.optional {
 			continue
 		}

@@ -193,6 +193,7 @@ func (p *peer) readVersion(path string) string {
 	}
 	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	line = strings.Join(strings.Fields(line), " ")
 	if err != nil && line == "" {
 		return "unknown"
 	}

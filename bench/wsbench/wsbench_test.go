@@ -226,6 +226,11 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"--pairs", "2", "--rounds", "3"},
 		{"--pairs", "2", "--proxies", "wsplice"},
 		{"--pairs", "2", "--scenarios", "idle"},
+		{"--endpoints", "--full"},
+		{"--endpoints", "--pairs", "9"},
+		{"--endpoints", "--scenarios", "idle"},
+		{"--endpoints", "--proxies", "apache"},
+		{"serve", "--mode", "duplex", "--raw"},
 	} {
 		if err := run(mustContext(t), args); err == nil {
 			t.Errorf("%q is accepted", args)
