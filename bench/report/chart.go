@@ -48,6 +48,9 @@ func (r *Results) chart(scenario string) []byte {
 		if ratio, ok := r.ratio(c.metric, lane{scenario, Subject}, lane{scenario, bar.name}); ok && bar.name != Subject {
 			value += fmt.Sprintf("; %s ÷ it: %.2f", Subject, ratio.Median)
 		}
+		if apart := r.apart(scenario, bar.name); apart != "" {
+			value += "; " + apart
+		}
 		d.text("ink", labelWidth+bar.s.Max*scale+10, mid+5, "start", value)
 	}
 	return d.end()

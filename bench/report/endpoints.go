@@ -63,15 +63,15 @@ var warmColumns = []column{
 	{throughput, connections.speedUnit(), digits(0), false},
 }
 
-// nameOf returns a proxy's name as its row in a scenario begins, with what sets it
-// apart from the other rows.
-func (r *Results) nameOf(scenario, proxy string) string {
-	all, most := r.over(scenario, "", idleTunnels)
+// apart returns what sets a proxy's figures in a scenario apart from the others':
+// fewer tunnels. It is empty for most.
+func (r *Results) apart(scenario, proxy string) string {
+	all, measured := r.over(scenario, "", idleTunnels)
 	own, ok := r.over(scenario, proxy, idleTunnels)
-	if most && ok && own.Max < all.Max {
-		return fmt.Sprintf("%s (%.0f tunnels)", proxy, own.Max)
+	if !measured || !ok || own.Max == all.Max {
+		return ""
 	}
-	return proxy
+	return fmt.Sprintf("%.0f tunnels", own.Max)
 }
 
 var idleTunnels = metric{"tunnels", func(_ *Results, s *Sample) (float64, bool) {

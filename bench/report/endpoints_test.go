@@ -121,6 +121,9 @@ func pageOf(t *testing.T, r *Results) string {
 		svg, err := os.ReadFile(filepath.Join(root, "docs/charts", scenario+".svg"))
 		if err == nil {
 			wellFormed(t, scenario, svg)
+			if fewer := strings.Contains(string(svg), "; 200 tunnels"); fewer != (scenario == EndpointIdle) {
+				t.Errorf("the chart of %s names fewer tunnels: %v", scenario, fewer)
+			}
 		} else if !strings.HasSuffix(scenario, Alone) {
 			t.Error(err)
 		}

@@ -135,7 +135,10 @@ func (r *Results) rows(scenario string) [][]string {
 		if proxy == Direct && r.first(scenario).Idle != nil {
 			continue // no proxy, no memory: it only stands for the two ends
 		}
-		row := []string{r.nameOf(scenario, proxy)}
+		row := []string{proxy}
+		if apart := r.apart(scenario, proxy); apart != "" {
+			row[0] += " (" + apart + ")"
+		}
 		for _, c := range cols {
 			row = append(row, r.cell(c, scenario, proxy))
 			if c.ratio {

@@ -11,7 +11,7 @@ import (
 
 // What endpoints and warm connections get unless flags say otherwise.
 const (
-	endpointWindow = 1200 * time.Millisecond
+	endpointWindow = 2 * time.Second
 	endpointWarmup = 300 * time.Millisecond
 )
 
