@@ -45,11 +45,11 @@ func (r *Results) chart(scenario string) []byte {
 			d.whisker(labelWidth+max(0, bar.s.Min)*scale, labelWidth+bar.s.Max*scale, mid)
 		}
 		value := r.cell(c, scenario, bar.name)
-		if ratio, ok := r.ratio(c.metric, lane{scenario, Subject}, lane{scenario, bar.name}); ok && bar.name != Subject {
-			value += fmt.Sprintf("; %s ÷ it: %.2f", Subject, ratio.Median)
-		}
+		ratio, ok := r.ratio(c.metric, lane{scenario, Subject}, lane{scenario, bar.name})
 		if apart := r.apart(scenario, bar.name); apart != "" {
 			value += "; " + apart
+		} else if ok && bar.name != Subject {
+			value += fmt.Sprintf("; %s ÷ it: %.2f", Subject, ratio.Median)
 		}
 		d.text("ink", labelWidth+bar.s.Max*scale+10, mid+5, "start", value)
 	}

@@ -97,10 +97,12 @@ const warmText = `
 ## Warm connections
 
 The backend is far away. A proxy connects to it for each WebSocket, and the request takes a second round trip; with
-` + "`warm: 32`" + ` (*%s*) wsplice has connections ready, and the client waits for one round trip. *%s* keeps none, as is
-the default. The way to the backend is a TUN device, because many kernels lack netem: packets wait in the program that
-measures, and come back with their addresses exchanged. Clients are near, so the time to the 101 is what the proxy and
-the backend take.
+` + "`warm: 32`" + ` (*%s*) wsplice has connections ready, and the client waits for one round trip.
+*%s* keeps none, as is the default.
+
+The way to the backend is a TUN device, because many kernels lack netem: packets wait in the program that measures,
+and come back with their addresses exchanged. Clients are near, so the time to the 101 is what the proxy and the backend
+take.
 `
 
 // writeFamilies writes the sections of the families that were measured.

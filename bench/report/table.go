@@ -94,7 +94,7 @@ func what(s *Sample) string {
 		text += fmt.Sprintf(", beside %d idle ones", l.Idlers)
 	}
 	if s.RoundTrip > 0 {
-		text += fmt.Sprintf("; the backend is %v away", s.RoundTrip)
+		text += fmt.Sprintf("; backend %v away", s.RoundTrip)
 	}
 	return text
 }
