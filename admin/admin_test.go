@@ -79,6 +79,7 @@ func TestMetrics(t *testing.T) {
 				{Upstream: "u", Server: "a:1", Healthy: true, Passed: 20, Failed: 21, Skipped: 22},
 				{Upstream: "u", Server: "a:2"},
 			},
+			Spawned: []SpawnedFigures{{Upstream: "u", Command: "/bin/x", Running: 40, Starts: 41, Deaths: 42, Failures: 43}},
 		}
 	}})
 	status, body := get(t, s, "/metrics", "")
@@ -99,6 +100,10 @@ func TestMetrics(t *testing.T) {
 		`wsplice_loop_ticks_total{loop="1"} 6`, `wsplice_upstream_server_healthy{server="a:1",upstream="u"} 1`,
 		`wsplice_upstream_server_healthy{server="a:2",upstream="u"} 0`,
 		"wsplice_warm_connections 30", "wsplice_warm_taken_total 31", "wsplice_warm_dead_total 32",
+		`wsplice_spawned_processes{command="/bin/x",upstream="u"} 40`,
+		`wsplice_spawned_starts_total{command="/bin/x",upstream="u"} 41`,
+		`wsplice_spawned_deaths_total{command="/bin/x",upstream="u"} 42`,
+		`wsplice_spawned_start_failures_total{command="/bin/x",upstream="u"} 43`,
 		`wsplice_health_checks_total{result="passed",server="a:1",upstream="u"} 20`,
 		`wsplice_health_checks_total{result="failed",server="a:1",upstream="u"} 21`,
 		`wsplice_health_checks_total{result="skipped",server="a:1",upstream="u"} 22`, "go_goroutines", "process_open_fds",

@@ -37,6 +37,7 @@ type Figures struct {
 	WarmTaken       uint64
 	WarmDead        uint64 // of those taken
 	Health          []ServerHealth
+	Spawned         []SpawnedFigures
 }
 
 // ServerFigures are those of one server of an upstream. No two have the same
@@ -56,6 +57,14 @@ type ServerHealth struct {
 	Upstream, Server        string
 	Healthy                 bool
 	Passed, Failed, Skipped uint64 // checks
+}
+
+// SpawnedFigures are those of the processes of one command. No two have the same
+// names.
+type SpawnedFigures struct {
+	Upstream, Command        string
+	Running                  int
+	Starts, Deaths, Failures uint64
 }
 
 // LaneBytes are bytes relayed in one direction ("up", "down") by one lane
@@ -90,6 +99,10 @@ func descServer(name, help string) *prometheus.Desc {
 	return desc("upstream_server_"+name, help, "upstream", "server")
 }
 
+func descSpawn(name, help string) *prometheus.Desc {
+	return desc("spawned_"+name, help, "upstream", "command")
+}
+
 var (
 	descOpen        = desc("tunnels_open", "Client connections now held: relaying, being opened or being closed.")
 	descOpened      = desc("tunnels_opened_total", "Tunnels that began to relay.")
@@ -116,6 +129,10 @@ var (
 	descWarmDead    = desc("warm_dead_total", "Of those, the dead ones: the server was dialed anew.")
 	descHealthy     = desc("upstream_server_healthy", "1 where the checks of a server pass, else 0.", "upstream", "server")
 	descChecks      = desc("health_checks_total", "Checks of servers, by result.", "upstream", "server", "result")
+	descSpawned     = descSpawn("processes", "Processes of a command that run, those that were told to end among them.")
+	descStarts      = descSpawn("starts_total", "Processes that were started.")
+	descDeaths      = descSpawn("deaths_total", "Processes that ended and were not told to.")
+	descNoStart     = descSpawn("start_failures_total", "Processes that could not be started.")
 	descLogDropped  = desc("log_lines_dropped_total", "Log lines dropped because the log was blocked.")
 
 	descServerUp       = descServer("up", "0 while the server is left out: failed, unhealthy or without an address; else 1.")
@@ -132,6 +149,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 		descServerUp, descServerOpen, descServerPicks, descServerFailures,
 		descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
+		descSpawned, descStarts, descDeaths, descNoStart,
 	} {
 		out <- d
 	}
@@ -197,5 +215,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(descChecks, s.Passed, s.Upstream, s.Server, "passed")
 		counter(descChecks, s.Failed, s.Upstream, s.Server, "failed")
 		counter(descChecks, s.Skipped, s.Upstream, s.Server, "skipped")
+	}
+	for _, s := range f.Spawned {
+		gauge(descSpawned, s.Running, s.Upstream, s.Command)
+		counter(descStarts, s.Starts, s.Upstream, s.Command)
+		counter(descDeaths, s.Deaths, s.Upstream, s.Command)
+		counter(descNoStart, s.Failures, s.Upstream, s.Command)
 	}
 }

@@ -53,6 +53,7 @@ type Group struct {
 	config   Config
 	patience time.Duration // see pace
 	slots    []*slot       // config.Max of them
+	counts   counts
 }
 
 // Endpoints returns where the processes listen, config.Max of them.

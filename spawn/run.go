@@ -132,6 +132,7 @@ func (m *Manager) handle(e event, now time.Time) {
 		if s.pid = e.PID; s.state == stateStarting {
 			s.move(stateRunning)
 		}
+		s.group.counts.begun()
 		m.log.Info("backend started", "upstream", s.group.config.Name, "address", s.endpoint.Address, "pid", e.PID)
 	} else {
 		delete(m.slots, e.Process)
@@ -150,6 +151,7 @@ func (m *Manager) handle(e event, now time.Time) {
 func (m *Manager) failed(s *slot, err error, now time.Time) {
 	s.failed = err
 	s.move(stateWaiting)
+	s.group.counts.failures.Add(1)
 	wait := m.putOff(s, now)
 	if m.serving() { // else Start returns the error
 		m.log.Error("backend cannot be started", "upstream", s.group.config.Name, "address", s.endpoint.Address,
@@ -161,6 +163,7 @@ func (m *Manager) failed(s *slot, err error, now time.Time) {
 // later and later.
 func (m *Manager) exited(s *slot, status string, now time.Time) {
 	lived := now.Sub(s.started)
+	s.group.counts.ended(m.closing || s.told())
 	attrs := []any{
 		"upstream", s.group.config.Name, "address", s.endpoint.Address, "pid", s.pid,
 		"status", status, "after", lived.Round(time.Millisecond),
@@ -171,7 +174,7 @@ func (m *Manager) exited(s *slot, status string, now time.Time) {
 	switch {
 	case m.closing:
 		m.log.Info("backend ended", attrs...)
-	case s.state == stateLeaving || s.state == stateStopping:
+	case s.told():
 		s.move(stateEmpty)
 		m.log.Info("backend ended", attrs...)
 	case m.serving() && s.state == stateRunning && lived >= m.pace.livedLong:
@@ -214,7 +217,10 @@ func (m *Manager) lost(now time.Time) {
 	m.log.Error("the supervisor of the backends has ended; all of them are started anew", "backends", len(m.slots))
 	for _, s := range m.slots {
 		_ = sys.KillGroup(s.pid, syscall.SIGKILL)
-		if s.state == stateLeaving || s.state == stateStopping {
+		if s.pid != 0 {
+			s.group.counts.ended(s.told())
+		}
+		if s.told() {
 			s.move(stateEmpty)
 			continue
 		}

@@ -75,6 +75,9 @@ func (s *slot) move(to slotState) {
 	}
 }
 
+// told reports whether the process is to end, or about to be told so.
+func (s *slot) told() bool { return s.state == stateLeaving || s.state == stateStopping }
+
 // request describes the next process of the slot.
 func (s *slot) request(number uint64) *startRequest {
 	c := &s.group.config

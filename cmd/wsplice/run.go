@@ -73,6 +73,7 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	adminServer, err := buildAdmin(c.Admin, log, func() admin.Figures {
 		f := figures(server.Stats())
 		f.Health = serverHealth(monitor.Reports())
+		f.Spawned = spawnedFigures(backends.manager.Stats())
 		f.LogDropped += lines.dropped.Load()
 		return f
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wsplice/admin"
 	"wsplice/configs"
 	"wsplice/pool"
 	"wsplice/spawn"
@@ -89,4 +90,28 @@ func (b *spawned) start() error {
 		return at(b.pos[failed.Group], err)
 	}
 	return at(b.first, fmt.Errorf("backends: %w", err))
+}
+
+// spawnedFigures are the processes as the admin interface shows them. Where an
+// upstream has a command twice, the figures are added up: metrics tell commands
+// apart by their names.
+func spawnedFigures(groups []spawn.GroupStats) []admin.SpawnedFigures {
+	type name struct{ upstream, command string }
+	known := make(map[name]int)
+	var list []admin.SpawnedFigures
+	for _, g := range groups {
+		n := name{g.Name, g.Path}
+		at, again := known[n]
+		if !again {
+			at = len(list)
+			known[n] = at
+			list = append(list, admin.SpawnedFigures{Upstream: g.Name, Command: g.Path})
+		}
+		sum := &list[at]
+		sum.Running += g.Running
+		sum.Starts += g.Starts
+		sum.Deaths += g.Deaths
+		sum.Failures += g.Failures
+	}
+	return list
 }
