@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == spawnedArgument {
 		playSpawned(os.Args[2:])
 	}
+	if len(os.Args) == 4 && os.Args[1] == mortalArgument {
+		playMortal(os.Args[2], os.Args[3])
+	}
 	rig.RunRole(roles)
 	os.Exit(testMain(m))
 }
