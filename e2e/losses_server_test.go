@@ -102,7 +102,7 @@ func (l *life) kill() {
 type door struct {
 	*life
 	listener net.Listener
-	shut     chan struct{}   // closed when the listening socket is
+	shut     chan struct{} // closed when the listening socket is
 }
 
 // open listens.

@@ -16,9 +16,6 @@ import (
 	"wsplice/e2e/internal/rig"
 )
 
-// nodeDir holds the Node program and what npm installs for it.
-const nodeDir = "testdata/node"
-
 // A nodeProcess is the one Node process of a run. It is client and server in
 // one, and speaks lines of JSON with this process (see testdata/node/peer.js).
 type nodeProcess struct {
@@ -57,17 +54,8 @@ var node = sync.OnceValues(startNode)
 var nodeStarted *nodeProcess
 
 func startNode() (*nodeProcess, error) {
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return nil, fmt.Errorf("%w: install %s (Debian packages nodejs and npm)", errMissing, tool)
-		}
-	}
-	if _, err := os.Stat(nodeDir + "/node_modules/ws"); err != nil {
-		npm := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		npm.Dir = nodeDir
-		if out, err := npm.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("npm ci in e2e/%s: %w\n%s", nodeDir, err, out)
-		}
+	if err := npmInstalled(); err != nil {
+		return nil, err
 	}
 	n := &nodeProcess{
 		cmd:  exec.Command("node", "peer.js"),
