@@ -186,27 +186,6 @@ func TestEMFILE(t *testing.T) {
 	lasting.WantEcho("and afterwards")
 }
 
-// TestEMFILEWhileDialing leaves a descriptor for the client and none for the
-// backend: that is our own shortage, and no fault of the server's.
-func TestEMFILEWhileDialing(t *testing.T) {
-	needsWsplice(t)
-	backend := rig.EchoBackend(t)
-	proxy := rig.Start(t, rig.Config{
-		Routes: routeToAll, Upstreams: upstreamOf("round_robin", backend.URL()),
-	})
-	rig.MustOpenEcho(t, proxy, "/ws/x").WantEcho("warm")
-	undo := limitFiles(t, proxy.PID, lowestFree(t, proxy.PID)+1)
-	client := rig.Dial(t, proxy.Addr(0))
-	client.Put(upgradeTo("/ws/x"))
-	a := client.Answer()
-	undo()
-	if a.Status != 503 || a.Header.Get("Retry-After") == "" {
-		t.Errorf("answer %q, want 503 with Retry-After", a.Raw)
-	}
-	// A server that has failed is left out for a second, and this is sooner.
-	rig.MustOpenEcho(t, proxy, "/ws/x").WantEcho("the server is not marked down")
-}
-
 // TestSyncWithoutDescriptors opens tunnels that are to be served by goroutines
 // until there is nothing left for one: its loop serves it, and well.
 func TestSyncWithoutDescriptors(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -67,24 +65,15 @@ func (l *farLink) passes(data []byte) bool {
 	return !l.forgotten[of]
 }
 
-// farNetwork moves the test into a network of its own, with an address, farIP, at
-// which it finds itself again after farDelay. What the test listens on, and the
-// processes that it starts, are in there too; unix sockets are as fast as ever.
+// farNetwork moves the test into a network of its own (see ownNetwork) with an
+// address, farIP, at which it finds itself again after farDelay.
 //
 // The kernels of test machines often lack netem, so the delay is a TUN device.
 // A packet to farIP comes out of it and goes back in with source and destination
 // exchanged, which leaves all checksums right.
-//
-// The thread does not come back: it ends with the test's goroutine.
 func farNetwork(t *testing.T) *farLink {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root, for a network of its own (CAP_SYS_ADMIN, CAP_NET_ADMIN)")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		missing(t, "needs a kernel with network namespaces (CONFIG_NET_NS): %v", err)
-	}
+	ownNetwork(t)
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		missing(t, "needs a kernel with TUN devices (CONFIG_TUN, /dev/net/tun): %v", err)
@@ -101,11 +90,8 @@ func farNetwork(t *testing.T) *farLink {
 	}
 	device := os.NewFile(uintptr(fd), "far") // only now: before, it cannot be polled
 	t.Cleanup(func() { _ = device.Close() })
-	for _, command := range []string{"addr add " + nearIP + "/24 dev far", "link set far up", "link set lo up"} {
-		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
-			missing(t, "needs ip of the Debian package iproute2: ip %s: %v: %s", command, err, out)
-		}
-	}
+	ip(t, "addr add "+nearIP+"/24 dev far")
+	ip(t, "link set far up")
 	link := &farLink{device: device, seen: make(map[ports]bool), forgotten: make(map[ports]bool)}
 	go link.reflect()
 	return link

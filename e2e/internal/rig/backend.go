@@ -72,6 +72,15 @@ func (b *Backend) Close() {
 	}
 }
 
+// Reset closes every connection so that the other side receives RST.
+func (b *Backend) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.conns {
+		c.Reset()
+	}
+}
+
 func (b *Backend) accept() {
 	for {
 		conn, err := b.ln.Accept()
