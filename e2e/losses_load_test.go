@@ -22,9 +22,9 @@ const (
 	passingPause  = 2 * time.Millisecond  // before each of them comes again
 )
 
-// A losses is load on an upstream whose servers are disturbed: tunnels that stay
-// and tunnels that come and go, each of which knows at which server it is. None
-// may end but with its server.
+// A losses is load on servers that are disturbed: tunnels that stay and tunnels
+// that come and go, every other one to an endpoint. Each knows at which server it
+// is, and none may end but with its server.
 type losses struct {
 	proxy   *rig.Proxy
 	address string
@@ -43,7 +43,13 @@ type losses struct {
 	late        atomic.Int64 // requests that a server has died with
 }
 
-// errLate is the answer to a request that its server died with.
+// The upstreams are called as the routes to them. They have the same servers.
+const lossTunnels, lossEndpoints = "tunnels", "endpoints"
+
+var lossUpstreams = []string{lossTunnels, lossEndpoints}
+
+// errLate is what comes of a request that its server died with: 502, or an
+// endpoint's tunnel that ends at once.
 var errLate = errors.New("the server died with the request")
 
 func newLosses(proxy *rig.Proxy) *losses {
@@ -142,26 +148,24 @@ func (l *losses) open(id int) (*lossTunnel, error) {
 	if err != nil {
 		return nil, err
 	}
-	client.Offer(upgradeTo("/x"), 0)
-	a, err := client.AnswerErr()
-	switch {
-	case err != nil:
-		err = fmt.Errorf("a handshake: %w", err)
-	case a.Status == 502 && l.begun.Load() > over:
-		l.late.Add(1)
-		err = errLate
-	case a.Status != 101:
-		err = fmt.Errorf("answer %q though a server is up", a.Raw)
-	default:
-		if at, ok := l.lives.Load(a.Header.Get(mirrorName)); ok {
+	t := &lossTunnel{client: client, id: id, upstream: lossUpstreams[id%len(lossUpstreams)]}
+	name, err := t.shake()
+	if err == nil {
+		at, ok := l.lives.Load(name)
+		if ok {
+			t.at = at.(*life)
+			t.at.met.Add(1)
 			l.opened.Add(1)
-			at.(*life).met.Add(1)
-			return &lossTunnel{client: client, at: at.(*life), id: id}, nil
+			return t, nil
 		}
-		err = fmt.Errorf("an unknown server's answer %q", a.Raw)
+		err = fmt.Errorf("an unknown server %q", name)
 	}
 	_ = client.Close()
-	return nil, err
+	if errors.Is(err, errLate) && l.begun.Load() > over {
+		l.late.Add(1)
+		return nil, errLate
+	}
+	return nil, fmt.Errorf("%w, though a server is up", err)
 }
 
 // await waits until a condition holds, if nothing goes wrong meanwhile.
@@ -186,10 +190,39 @@ func (l *losses) await(what string, holds func() bool) error {
 
 // A lossTunnel is one tunnel of a losses.
 type lossTunnel struct {
-	client *rig.Client
-	at     *life
-	id     int
-	sent   int // messages
+	client   *rig.Client
+	upstream string
+	at       *life
+	id       int
+	sent     int // messages
+}
+
+// shake makes the handshake, and returns the name of the server. The error is
+// errLate where the server may have died with the request.
+func (t *lossTunnel) shake() (string, error) {
+	t.client.Offer(upgradeTo("/"+t.upstream), 0)
+	a, err := t.client.AnswerErr()
+	switch {
+	case err != nil:
+		return "", err
+	case a.Status == 502 && t.upstream == lossTunnels:
+		return "", fmt.Errorf("%w: answer %q", errLate, a.Raw)
+	case a.Status != 101:
+		return "", fmt.Errorf("answer %q", a.Raw)
+	case t.upstream == lossTunnels:
+		return a.Header.Get(mirrorName), nil
+	}
+	if err := t.send(ws.OpBinary, []byte(lossGreeting)); err != nil {
+		return "", fmt.Errorf("%w: %w", errLate, err)
+	}
+	f, err := readFrame(t.client)
+	if err == nil && f.Header.OpCode == ws.OpClose {
+		err = fmt.Errorf("closed: %q", f.Payload)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errLate, err)
+	}
+	return strings.TrimSpace(string(f.Payload)), nil
 }
 
 // message returns the next message, which no other tunnel has.
@@ -199,23 +232,41 @@ func (t *lossTunnel) message() []byte {
 	return []byte(strings.Repeat(text, 1+t.sent%64))
 }
 
-// exchange sends a frame, and wants the same back.
-func (t *lossTunnel) exchange(op ws.OpCode, payload []byte) error {
+func (t *lossTunnel) send(op ws.OpCode, payload []byte) error {
 	_ = t.client.SetWriteDeadline(time.Now().Add(rig.Soon))
-	if _, err := t.client.Write([]byte(frameOf(t.client, op, string(payload)))); err != nil {
+	_, err := t.client.Write([]byte(frameOf(t.client, op, string(payload))))
+	return err
+}
+
+// exchange sends a message, and wants the same back, in whatever messages.
+func (t *lossTunnel) exchange(payload []byte) error {
+	if err := t.send(ws.OpBinary, payload); err != nil {
+		return err
+	}
+	for rest := payload; len(rest) > 0; {
+		f, err := readFrame(t.client)
+		switch {
+		case err != nil:
+			return err
+		case f.Header.OpCode != ws.OpBinary || !bytes.HasPrefix(rest, f.Payload):
+			return fmt.Errorf("%.80q came back with opcode %d, want %.80q", f.Payload, f.Header.OpCode, rest)
+		}
+		rest = rest[len(f.Payload):]
+	}
+	return nil
+}
+
+// close closes the tunnel in good order.
+func (t *lossTunnel) close() error {
+	body := ws.NewCloseFrameBody(ws.StatusNormalClosure, "")
+	if err := t.send(ws.OpClose, body); err != nil {
 		return err
 	}
 	f, err := readFrame(t.client)
-	if err != nil {
-		return err
+	if err == nil && (f.Header.OpCode != ws.OpClose || !bytes.Equal(f.Payload, body)) {
+		err = fmt.Errorf("%.80q came back with opcode %d, want Close", f.Payload, f.Header.OpCode)
 	}
-	if f.Header.OpCode == ws.OpClose && op != ws.OpClose {
-		return fmt.Errorf("closed: %q", f.Payload)
-	}
-	if f.Header.OpCode != op || !bytes.Equal(f.Payload, payload) {
-		return fmt.Errorf("%.80q came back with opcode %d, want %.80q", f.Payload, f.Header.OpCode, payload)
-	}
-	return nil
+	return err
 }
 
 // talk exchanges messages until stopped is closed.
@@ -223,7 +274,7 @@ func (t *lossTunnel) talk(stopped <-chan struct{}) error {
 	pause := time.NewTicker(steadyPause)
 	defer pause.Stop()
 	for {
-		if err := t.exchange(ws.OpBinary, t.message()); err != nil {
+		if err := t.exchange(t.message()); err != nil {
 			return err
 		}
 		select {
@@ -238,11 +289,11 @@ func (t *lossTunnel) talk(stopped <-chan struct{}) error {
 func (t *lossTunnel) visit() error {
 	defer func() { _ = t.client.Close() }()
 	for range 3 {
-		if err := t.exchange(ws.OpText, t.message()); err != nil {
+		if err := t.exchange(t.message()); err != nil {
 			return err
 		}
 	}
-	return t.exchange(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, "bye"))
+	return t.close()
 }
 
 // settle ends the load, and wants open counts that are exact: first with the
@@ -254,10 +305,10 @@ func (l *losses) settle(t *testing.T, addresses ...string) {
 	if l.fault != nil {
 		t.Error(l.fault)
 	}
-	counts := map[string]int{}
+	counts := map[[2]string]int{}
 	for _, tunnel := range l.steady {
-		counts[tunnel.at.address]++
-		if err := tunnel.exchange(ws.OpBinary, tunnel.message()); err != nil {
+		counts[[2]string{tunnel.upstream, tunnel.at.address}]++
+		if err := tunnel.exchange(tunnel.message()); err != nil {
 			t.Errorf("a tunnel at %s after all: %v", tunnel.at.name, err)
 		}
 	}
@@ -269,20 +320,24 @@ func (l *losses) settle(t *testing.T, addresses ...string) {
 	l.proxy.WaitTunnels(0)
 }
 
-func (l *losses) wantOpen(t *testing.T, addresses []string, want map[string]int) {
+// wantOpen ends the test unless that many tunnels are counted soon, by upstream
+// and address.
+func (l *losses) wantOpen(t *testing.T, addresses []string, want map[[2]string]int) {
 	t.Helper()
-	got := ""
+	wrong := ""
 	if !rig.Poll(rig.Soon, func() bool {
-		got = ""
+		wrong = ""
 		m := l.proxy.Metrics()
-		for _, address := range addresses {
-			n := m.Sum("wsplice_upstream_server_open", `upstream="all"`, fmt.Sprintf("server=%q", address))
-			if int(n) != want[address] {
-				got += fmt.Sprintf("%s has %v open, want %d; ", address, n, want[address])
+		for _, upstream := range lossUpstreams {
+			for _, address := range addresses {
+				n := int(m.Sum("wsplice_upstream_server_open", fmt.Sprintf("upstream=%q", upstream), fmt.Sprintf("server=%q", address)))
+				if wanted := want[[2]string{upstream, address}]; n != wanted {
+					wrong += fmt.Sprintf("%s of %s has %d open, want %d; ", address, upstream, n, wanted)
+				}
 			}
 		}
-		return got == ""
+		return wrong == ""
 	}) {
-		t.Errorf("open counts are not exact: %s", got)
+		t.Errorf("open counts are not exact: %s", wrong)
 	}
 }

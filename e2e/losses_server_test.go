@@ -19,6 +19,9 @@ import (
 // further arguments are where it listens and what it is called.
 const mortalArgument = "mortal"
 
+// lossGreeting is what a client of an endpoint says first.
+const lossGreeting = "hello\n"
+
 // playMortal serves until it is killed. It says a word when it listens.
 func playMortal(address, name string) {
 	listener, err := net.Listen("tcp", address)
@@ -31,15 +34,22 @@ func playMortal(address, name string) {
 		if err != nil {
 			die("accept: %v", err)
 		}
-		go serveMessages(conn, name)
+		go serveLosses(conn, name)
 	}
 }
 
-// serveMessages agrees to a WebSocket, says who it is, and echoes messages until
-// the client closes.
-func serveMessages(conn net.Conn, name string) {
+// serveLosses says who it is and then echoes: in a WebSocket that it agrees to, or
+// without one, behind an endpoint, where the client greets it with a line.
+func serveLosses(conn net.Conn, name string) {
 	defer func() { _ = conn.Close() }()
 	r := bufio.NewReaderSize(conn, 4<<10)
+	if begin, _ := r.Peek(len(lossGreeting)); string(begin) == lossGreeting {
+		_, _ = r.Discard(len(lossGreeting))
+		if _, err := fmt.Fprintln(conn, name); err == nil {
+			_, _ = io.Copy(conn, r)
+		}
+		return
+	}
 	request, err := http.ReadRequest(r)
 	if err != nil {
 		return
@@ -65,7 +75,7 @@ func serveMessages(conn net.Conn, name string) {
 
 // A life is a server from its start to its end.
 type life struct {
-	name    string // as it says in its answers
+	name    string // as it says
 	address string
 	met     atomic.Int64 // tunnels that it was given
 	killed  atomic.Bool  // set before the signal
@@ -121,7 +131,7 @@ func (d *door) open() error {
 			if err != nil {
 				return
 			}
-			go serveMessages(conn, d.name)
+			go serveLosses(conn, d.name)
 		}
 	}()
 	return nil

@@ -14,16 +14,20 @@ const (
 	disturbedServers = 4
 )
 
-// lossCase is an upstream of the addresses. A server that failed is tried again
-// soon.
-func lossCase(balance string, addresses []string) *upstreamCase {
-	c := &upstreamCase{
-		settings: []string{"disable_time: 20ms", "balance: " + balance}, config: rig.Config{LogTunnel: "off"},
+// lossConfig has both upstreams. A server that failed is tried again soon.
+func lossConfig(balance string, addresses []string) rig.Config {
+	cfg := rig.Config{
+		Warned: true, LogTunnel: "off",
+		Routes: "- {path: /tunnels, upstream: tunnels}\n" +
+			"- {path: /endpoints, upstream: endpoints, mode: endpoint, frame_type: binary}",
 	}
-	for _, address := range addresses {
-		c.servers = append(c.servers, serverLine(address, ""))
+	for i, scheme := range []string{"ws", "tcp"} {
+		cfg.Upstreams += fmt.Sprintf("  %s:\n    disable_time: 20ms\n    balance: %s\n    servers:\n", lossUpstreams[i], balance)
+		for _, address := range addresses {
+			cfg.Upstreams += fmt.Sprintf("      - {url: \"%s://%s\"}\n", scheme, address)
+		}
 	}
-	return c
+	return cfg
 }
 
 func disturbancesEach() int {
@@ -37,6 +41,7 @@ func disturbancesEach() int {
 // thousand times in all, and starts them again: no tunnel of another process is
 // lost, no handshake fails for want of a server, and open counts are exact.
 func TestAThousandKills(t *testing.T) {
+	needsWsplice(t)
 	stays := &door{life: &life{name: "stays", address: "127.0.0.1:0"}}
 	if err := stays.open(); err != nil {
 		t.Fatal(err)
@@ -46,7 +51,7 @@ func TestAThousandKills(t *testing.T) {
 	for range disturbedServers {
 		addresses = append(addresses, away(t))
 	}
-	l := newLosses(lossCase("least_connection", addresses).start(t))
+	l := newLosses(rig.Start(t, lossConfig("least_connection", addresses)))
 	l.lives.Store(stays.name, stays.life)
 	l.load()
 	errs := make(chan error, disturbedServers)
@@ -90,6 +95,7 @@ func (l *losses) killAgainAndAgain(t *testing.T, name, address string) error {
 // each when its absence was noticed and a thousand times in all: no tunnel is
 // lost, since all are with servers that live.
 func TestAThousandListenerCloses(t *testing.T) {
+	needsWsplice(t)
 	var doors []*door
 	var addresses []string
 	for i := range disturbedServers + 1 {
@@ -100,7 +106,7 @@ func TestAThousandListenerCloses(t *testing.T) {
 		t.Cleanup(d.close)
 		doors, addresses = append(doors, d), append(addresses, d.address)
 	}
-	l := newLosses(lossCase("round_robin", addresses).start(t))
+	l := newLosses(rig.Start(t, lossConfig("round_robin", addresses)))
 	for _, d := range doors {
 		l.lives.Store(d.name, d.life)
 	}
