@@ -251,10 +251,14 @@ func (w *Warm) hungUp(gone *warmConn) {
 		if c != gone {
 			return false
 		}
+		w.running.Add(1) // Close waits; run is there as long as anything is ready
 		w.noteEnd(c, time.Now())
 		return true
 	})
-	w.discard(removed)
+	if len(removed) > 0 {
+		w.discard(removed)
+		w.running.Done()
+	}
 	w.poke()
 }
 
