@@ -31,6 +31,7 @@ type Route struct {
 	PreserveHost   bool     // send the client's Host instead of Target.Host; default false
 	RequestHeaders RequestHeaders
 	FrameType      string   // of an endpoint: "text" (default) or "binary"; else ""
+	Deflate        bool     // of an endpoint: permessage-deflate is accepted
 	Subprotocols   []string // of an endpoint, which accepts them; default binary, base64; else none
 	Tunnel         Tunnel   // inherited from Config.Tunnel, then overridden
 

@@ -64,7 +64,6 @@ upgrade: none
 mode: tunnel
 mode: http
 origins: [a.test]
-later deflate: on
 handshake: lenient
 preserve_host: on
 request_headers: {set: {X-Site: a}, remove: [X-Debug]}`},
@@ -80,6 +79,8 @@ regex: ^/(a), upstream: base, rewrite: /$1`},
 frame_type: binary
 subprotocols: [mqtt]
 subprotocols: []
+deflate: on
+deflate: off
 origins: [a.test]
 upgrade: websocket`},
 	{"routes: [{path: /, to: \"tcp://b:1\", mode: endpoint, tunnel: {%s}}]", `
@@ -394,7 +395,7 @@ func checkRoute(t *testing.T, r *Route) {
 	if r.Mode == "tunnel" && r.Upgrade.empty() || r.Mode == "deny" && !r.Upgrade.empty() || r.Mode == "http" && r.Upgrade.None {
 		t.Errorf("mode %s with %+v", r.Mode, r.Upgrade)
 	}
-	if (r.Mode == endpointMode) != (r.FrameType != "") || r.Mode != endpointMode && r.Subprotocols != nil ||
+	if (r.Mode == endpointMode) != (r.FrameType != "") || r.Mode != endpointMode && (r.Subprotocols != nil || r.Deflate) ||
 		r.To != nil && (r.To.Scheme == "tcp") && r.Mode != endpointMode {
 		t.Errorf("mode %s with %+v", r.Mode, r)
 	}

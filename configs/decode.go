@@ -296,7 +296,6 @@ func isText(want string) func(*node) bool {
 	return func(n *node) bool { return n.scalar() && n.text == want }
 }
 
-func isOff(n *node) bool { return n.scalar() && (n.text == "off" || n.text == "false") }
 
 func orList(values []string) string {
 	if len(values) < 2 {

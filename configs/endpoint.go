@@ -72,6 +72,10 @@ func (d *decoder) noEndpoint(n *node, r *Route, c *Config) {
 			d.wrong(value, "goes with mode: endpoint only; remove the key, or write mode: endpoint")
 		}
 	}
+	if value := n.get("deflate"); value != nil && r.Deflate {
+		d.wrong(value, "goes with mode: endpoint only, since a tunnel passes on what client and backend agree on; "+
+			"remove the key, or write mode: endpoint")
+	}
 	if to := n.get("to"); to != nil && r.To != nil && r.To.Scheme == "tcp" {
 		d.wrong(to, "tcp:// names a backend that speaks no HTTP; write ws:// or http://, or add mode: endpoint")
 	}

@@ -42,7 +42,7 @@ func (d *decoder) route(n *node, r *Route, c *Config) {
 		"origins":         func(n *node) { d.origins(n, &r.Origins) },
 		"frame_type":      d.enum(&r.FrameType, []string{"text", "binary"}),
 		"subprotocols":    func(n *node) { d.subprotocols(n, &r.Subprotocols) },
-		"deflate":         d.later(isOff, " or write off"),
+		"deflate":         d.boolean(&r.Deflate),
 		"handshake":       d.enum(&handshake, []string{"strict", "lenient"}),
 		"preserve_host":   d.boolean(&r.PreserveHost),
 		"request_headers": func(n *node) { d.requestHeaders(n, &r.RequestHeaders) },

@@ -137,6 +137,9 @@ func (d *decoder) denies(n *node, r *Route) {
 			d.wrong(value, "means nothing with mode: deny, which answers 403 to all that the route matches; remove the key")
 		}
 	}
+	if value := n.get("deflate"); value != nil && r.Deflate {
+		d.wrong(value, "means nothing with mode: deny, which answers 403 to all that the route matches; remove the key")
+	}
 	r.Upgrade = Upgrade{}
 }
 

@@ -91,8 +91,7 @@ var notYet = map[string]struct{ old, replacement string }{
 	"tls of a listener": {
 		"127.0.0.1:0\"\n", "127.0.0.1:0\"\n    tls: {certificates: [{cert: a, key: b}]}\n",
 	},
-	"deflate": {"    to:", "    deflate: on\n    to:"},
-	"wss":     {"ws://", "wss://"},
+	"wss": {"ws://", "wss://"},
 }
 
 func TestNotSupportedYet(t *testing.T) {

@@ -49,6 +49,7 @@ type Decoder struct {
 	isText  bool
 	text    text
 	base64  base64Text
+	packed  compressed
 
 	failed  ws.StatusCode // why there was a Violation, or 0
 	control [controlBytesMax]byte
@@ -66,7 +67,8 @@ func (d *Decoder) Init(s *Scanner, coding Coding, b Bounds) {
 // payload was unmasked where it lies in b. Until n is len(b), the caller shows
 // it b[n:].
 //
-// Ping, Pong and Close come with Control. With Violation, Status says what to
+// Payload of a compressed message comes as it is; see Compressed. Complete ends
+// such a message. Ping, Pong and Close come with Control. With Violation, Status says what to
 // close with; payload is what came before, and Next is not to be called again.
 func (d *Decoder) Next(b []byte) (n int, payload []byte, event Event) {
 	s := d.frames
@@ -77,8 +79,10 @@ func (d *Decoder) Next(b []byte) (n int, payload []byte, event Event) {
 			s.heldBytes, s.state = 0, header
 		case header:
 			m, event = s.readHeader(rest)
-			if event == None && s.state != header && s.state != control && !d.begin() {
-				return n + m, nil, Violation
+			if event == None && s.state != header && s.state != control {
+				if event = d.begin(); event != None {
+					return n + m, nil, event
+				}
 			}
 		case control:
 			at := int(uint64(s.held[1]&lengthBits) - s.remaining)
@@ -86,10 +90,7 @@ func (d *Decoder) Next(b []byte) (n int, payload []byte, event Event) {
 			copy(d.control[at:], rest[:m])
 		case data:
 			m = int(min(s.remaining, uint64(len(rest))))
-			var ok bool
-			if payload, ok = d.readData(rest[:m]); !ok {
-				event = d.fail(ws.StatusInvalidFramePayloadData)
-			}
+			payload, event = d.readData(rest[:m])
 			return n + m, payload, event
 		default:
 			panic("frame: a Decoder was shown bytes behind a violation")
@@ -117,54 +118,74 @@ func (d *Decoder) fail(code ws.StatusCode) Event {
 }
 
 // begin enters the data frame whose header was read, and may be its end too.
-func (d *Decoder) begin() bool {
+func (d *Decoder) begin() Event {
 	s := d.frames
 	size := headerBytes(s.held[1])
 	d.key = binary.LittleEndian.Uint32(s.held[size-keyBytes:])
 	if opcode := ws.OpCode(s.held[0] & opcodeBits); opcode != ws.OpContinuation {
 		d.message, d.isText = 0, opcode == ws.OpText
 		d.text, d.base64 = text{}, base64Text{}
+		d.packed = compressed{is: s.held[0]&compressedBit != 0}
 	}
-	most := d.bounds.Message
+	most := d.announcedMost()
 	if d.bounds.Frame > 0 && s.remaining > d.bounds.Frame || most > 0 && s.remaining > most-d.message {
-		d.fail(ws.StatusMessageTooBig)
-		return false
+		return d.fail(ws.StatusMessageTooBig)
 	}
 	if most > 0 {
 		d.message += s.remaining
 	}
-	if s.state == between && !d.mayEnd() {
-		d.fail(ws.StatusInvalidFramePayloadData)
-		return false
+	if s.state == between {
+		return d.endFrame()
 	}
-	return true
+	return None
 }
 
 // readData takes payload, at most to the end of the frame.
-func (d *Decoder) readData(b []byte) (payload []byte, ok bool) {
+func (d *Decoder) readData(b []byte) (payload []byte, event Event) {
 	s := d.frames
 	d.key = unmask(b, d.key)
-	switch {
-	case d.coding == Base64:
-		payload, ok = d.base64.take(b)
-	case d.isText:
-		var n int
-		n, ok = d.text.take(b)
-		payload = b[:n]
-	default:
-		payload, ok = b, true
+	ok := true
+	if d.packed.is {
+		payload = b
+		d.packed.came += uint64(len(b))
+	} else if payload, ok = d.content(b); !ok {
+		return payload, d.fail(ws.StatusInvalidFramePayloadData)
 	}
-	if s.remaining -= uint64(len(b)); s.remaining == 0 && ok {
-		s.complete()
-		ok = d.mayEnd()
+	if s.remaining -= uint64(len(b)); s.remaining > 0 {
+		return payload, None
 	}
-	return payload, ok
+	s.complete()
+	return payload, d.endFrame()
 }
 
-// mayEnd reports whether the message may be over where its last frame says so.
-func (d *Decoder) mayEnd() bool {
-	return !d.frames.last || d.text.due == 0 && d.base64.whole()
+// content checks and decodes b in place, and returns what came before the first
+// byte that must not be there, and whether that is all.
+func (d *Decoder) content(b []byte) (payload []byte, ok bool) {
+	switch {
+	case d.coding == Base64:
+		return d.base64.take(b)
+	case d.isText:
+		n, whole := d.text.take(b)
+		return b[:n], whole
+	}
+	return b, true
 }
+
+// endFrame judges whether the message may be over where its last frame says so.
+func (d *Decoder) endFrame() Event {
+	switch {
+	case !d.frames.last:
+		return None
+	case d.packed.is:
+		return Complete
+	case !d.whole():
+		return d.fail(ws.StatusInvalidFramePayloadData)
+	}
+	return None
+}
+
+// whole reports whether the content may end here.
+func (d *Decoder) whole() bool { return d.text.due == 0 && d.base64.whole() }
 
 // ended returns the event of a control frame, once its payload was judged.
 func (d *Decoder) ended(event Event) Event {

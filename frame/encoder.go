@@ -70,6 +70,19 @@ func (e *Encoder) AppendBase64(dst, b []byte) []byte {
 	return base64.StdEncoding.AppendEncode(dst, b)
 }
 
+// Payload returns the payload of a frame that an Encoder made.
+func Payload(whole []byte) []byte { return whole[headerBytes(whole[1]):] }
+
+// AppendCompressedHeader appends the header that a frame of an Encoder gets when
+// its payload is compressed to so many bytes (RFC 7692 section 6): at most
+// HeaderBytesMax.
+func AppendCompressedHeader(dst, whole []byte, length int) []byte {
+	at := len(dst)
+	dst = appendDataHeader(dst, ws.OpCode(whole[0]&opcodeBits), length)
+	dst[at] |= compressedBit
+	return dst
+}
+
 // Coding returns what Init was given.
 func (e *Encoder) Coding() Coding { return e.coding }
 

@@ -60,7 +60,7 @@ func (s *Scanner) admits(i int) bool {
 // admitsFirst judges FIN, the reserved bits and the opcode.
 func (s *Scanner) admitsFirst(first byte) bool {
 	opcode, fin := ws.OpCode(first&opcodeBits), first&finBit != 0
-	if first&s.rules&reservedBits != 0 {
+	if reserved := first & s.rules & reservedBits; reserved != 0 && (reserved != compressedBit || !s.mayCompress(opcode)) {
 		return false
 	}
 	// Who has sent Close and not received one must still answer a Ping

@@ -41,6 +41,20 @@ const (
 	// frame of: a header without a key, and what was held back.
 	PrefixBytesMax = headerBytesMax - keyBytes + heldBytesMax
 
+	// HeaderBytesMax bounds the header of a frame for a client.
+	HeaderBytesMax = headerBytesMax - keyBytes
+
+	// inflatedFree is how large a compressed message may be in any case where
+	// messages have no bound. Beyond it, inflatedRatioMax bounds how many times as
+	// large as what has come of it: text comes to 5 or 10, zeros would to 1,032.
+	inflatedFree     = 16 << 20
+	inflatedRatioMax = 64
+
+	// What a compressed message may be larger than its bound before it is expanded:
+	// an eighth, since there are encoders without stored blocks, and so many bytes.
+	packedExcessShift = 3
+	packedExcessBytes = 1 << 10
+
 	// PongBytesMax bounds a Pong of ours to a client.
 	PongBytesMax = headerBytesMin + controlBytesMax
 

@@ -76,7 +76,7 @@ type Scanner struct {
 	held [headerBytesMax]byte
 
 	// Set by Init, Expect and Lose.
-	rules   byte // maskBit: frames are masked; reservedBits: must be clear
+	rules   byte // maskBit: frames are masked; reservedBits: must be clear; deflateBit: but RSV1 may not
 	swallow bool
 	lost    bool // opaque as soon as held is released
 	own     uint64

@@ -44,6 +44,9 @@ const (
 	// Close is a Close frame; CloseCode has its code.
 	Close
 
+	// Complete is the end of a compressed message. Only a Decoder says so.
+	Complete
+
 	// Violation means that the bytes after these do not go on as RFC 6455
 	// allows. The direction is opaque from here on.
 	Violation

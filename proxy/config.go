@@ -126,6 +126,9 @@ type Endpoint struct {
 	// messages are text in base64, as noVNC and websockify use it.
 	Subprotocols []string
 
+	// Deflate accepts permessage-deflate (RFC 7692) where a client offers it.
+	Deflate bool
+
 	MessageBytes, FrameBytes int // largest of a client; 0 = no bound
 }
 

@@ -27,6 +27,10 @@ type endpoint struct {
 	// On a warm connection; see endpoint_warm.go.
 	leaving frame.Event // Close or Violation came while it was being replaced
 	untried *search     // how to find another one, while nothing has moved on it
+
+	compress  bool       // permessage-deflate was agreed on
+	inflation *inflation // while a compressed message of the client is on its way
+	piece     *piece     // of such a message, while a send holds it
 }
 
 // Subprotocols that say what the messages hold.
@@ -54,7 +58,11 @@ func (t *Tunnel) makeSwitch() *handshake.Refusal {
 	w, x := t.worker, t.x
 	key, _ := w.request.Key()
 	x.accepted = w.request.SelectSubprotocol(t.route.Endpoint.Subprotocols)
-	x.reply = handshake.AppendSwitch(x.reply[:0], key, x.accepted, "")
+	x.extension = ""
+	if t.route.Endpoint.Deflate {
+		x.extension = w.request.SelectDeflate()
+	}
+	x.reply = handshake.AppendSwitch(x.reply[:0], key, x.accepted, x.extension)
 	if cookie := t.route.Upstream.SetCookie(t.server, x.search.key); cookie != "" {
 		x.reply = appendCookie(x.reply, cookie)
 	}
@@ -87,6 +95,10 @@ func (t *Tunnel) startEndpoint(warm []byte) {
 	t.endpoint.decoder.Init(&t.up.frames, coding,
 		frame.Bounds{Message: uint64(settings.MessageBytes), Frame: uint64(settings.FrameBytes)})
 	t.endpoint.encoder.Init(&t.down.frames, coding)
+	if x.extension != "" {
+		t.endpoint.compress = true
+		t.endpoint.decoder.AcceptCompressed()
+	}
 	t.up.raw = true
 	t.startPings()
 	t.armClocks()
@@ -127,10 +139,27 @@ func (t *Tunnel) translate(f *flow, op *loop.Op) {
 // does what its control frames ask for.
 func (t *Tunnel) fromClient(b []byte, memory sending) {
 	t.up.heard++
+	t.takeFrames(b, memory)
+	if t.relays() {
+		t.endInflation()
+	}
+}
+
+// takeFrames is fromClient for b, or for what of it had to wait.
+func (t *Tunnel) takeFrames(b []byte, memory sending) {
 	var payload []byte
 	pinged := false
-	for len(b) > 0 {
-		n, part, event := t.endpoint.decoder.Next(b)
+	for decoder := &t.endpoint.decoder; len(b) > 0; {
+		n, part, event := decoder.Next(b)
+		if decoder.Compressed() && (len(part) > 0 || event == frame.Complete) {
+			t.toBackend(payload, memory)
+			payload = nil
+			if !t.relays() || t.up.finished || !t.inflate(b[n-len(part):], len(part), event == frame.Complete) {
+				break
+			}
+			b = b[n:]
+			continue
+		}
 		b = b[n:]
 		if len(payload) == 0 {
 			payload = part
@@ -140,14 +169,14 @@ func (t *Tunnel) fromClient(b []byte, memory sending) {
 		switch event {
 		case frame.Ping:
 			pinged = true
-			t.answerPing(t.endpoint.decoder.Control())
+			t.answerPing(decoder.Control())
 		case frame.Close, frame.Violation:
 			t.toBackend(payload, memory)
 			t.closedByClient(event)
 			return
 		}
 	}
-	if pinged {
+	if pinged && t.relays() {
 		t.active = t.worker.loop.Now()
 		t.sendWaiting()
 	}
@@ -155,12 +184,23 @@ func (t *Tunnel) fromClient(b []byte, memory sending) {
 }
 
 func (t *Tunnel) toBackend(payload []byte, memory sending) {
-	if len(payload) > 0 && !t.up.finished {
-		t.active = t.worker.loop.Now()
-		if t.replaceable(&t.down) && t.replacedFor(payload) {
-			return
-		}
-		t.forward(&t.up, &t.backend, payload, memory)
+	f := &t.up
+	if len(payload) == 0 || f.finished {
+		return
+	}
+	t.active = t.worker.loop.Now()
+	if t.replaceable(&t.down) && t.replacedFor(payload) {
+		return
+	}
+	if memory != sendingParked {
+		t.forward(f, &t.backend, payload, memory)
+		return
+	}
+	f.pump.Park(payload) // nobody's to hold
+	if t.backend.Out.InFlight() {
+		t.worker.loop.Await(&t.backend)
+	} else {
+		t.sendParked(f, &t.backend)
 	}
 }
 
@@ -204,6 +244,9 @@ func (t *Tunnel) fromBackend(op *loop.Op) {
 	if m > 0 {
 		whole := op.WithRoom(m)[:m+n]
 		copy(whole, prefix[:m])
+		if smaller, ok := t.compressed(whole); ok {
+			whole = whole[:copy(whole, smaller)] // which may be sent from there
+		}
 		t.forward(f, &t.client, whole, sendingLent)
 	}
 	if !valid && t.relays() && !f.finished {
@@ -217,7 +260,11 @@ func (t *Tunnel) fromBackend(op *loop.Op) {
 func (t *Tunnel) inBase64(b []byte) {
 	w := t.worker
 	w.encoded = t.endpoint.encoder.AppendBase64(w.encoded[:0], b)
-	t.down.pump.Park(w.encoded)
+	message := w.encoded
+	if smaller, ok := t.compressed(message); ok {
+		message = smaller
+	}
+	t.down.pump.Park(message)
 	t.sendWaiting()
 }
 

@@ -24,6 +24,7 @@ type exchange struct {
 	body      handshake.Body // of a refusal that is being relayed, or of an ordinary request
 	interims  int            // 1xx answers seen
 	accepted  string         // subprotocol of an endpoint
+	extension string         // of an endpoint: the answer to an offer of permessage-deflate, or none
 	toHead    bool           // the request is a HEAD: its answer has no body
 	dialUntil time.Duration  // end of the current address's dial time
 	keepAlive bool           // the client wants to send another request

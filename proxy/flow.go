@@ -39,6 +39,7 @@ const (
 	sendingLent             // the engine's
 	sendingParked           // the pump's
 	sendingExchange         // the tunnel's exchange
+	sendingPiece            // the endpoint's piece of an expanded message
 )
 
 // followFrames begins to follow the frames of both directions, if the route

@@ -157,6 +157,11 @@ func (t *Tunnel) holdBack(source *loop.Socket) {
 // full reports whether the source is to wait for the sink: one more read
 // might exceed the limit of parked bytes.
 func (t *Tunnel) full(f *flow, sink *loop.Socket) bool {
+	return t.sinkFull(f, sink) || f == &t.up && t.waits()
+}
+
+// sinkFull reports whether that is because of bytes that are for the sink.
+func (t *Tunnel) sinkFull(f *flow, sink *loop.Socket) bool {
 	return sink.Out.InFlight() && f.pump.Parked()+t.worker.lend > t.worker.server.config.Limits.Parked
 }
 
@@ -196,7 +201,7 @@ func (t *Tunnel) sendParked(f *flow, sink *loop.Socket) {
 // push sends b and returns how much of it went. over is false when the send is
 // in flight or the sink has failed.
 func (t *Tunnel) push(f *flow, sink *loop.Socket, b []byte, memory sending) (n int, over bool) {
-	once := memory == sendingLent || memory == sendingParked && !f.slow
+	once := memory == sendingLent || memory == sendingPiece || memory == sendingParked && !f.slow
 	if !t.worker.loop.Send(sink, b, once) {
 		f.sending = memory
 		if memory == sendingParked {
@@ -217,6 +222,9 @@ func (t *Tunnel) push(f *flow, sink *loop.Socket, b []byte, memory sending) (n i
 func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 	memory := f.sending
 	f.sending = sendingNothing
+	if memory == sendingPiece {
+		t.releasePiece() // nobody takes it before what is left of it was parked
+	}
 	if t.count(f, int(op.N)) > 0 {
 		t.active = t.worker.loop.Now()
 	}
@@ -236,7 +244,7 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 	}
 	if rest := op.Buf(); len(rest) > 0 {
 		f.slow = true
-		if memory == sendingLent {
+		if memory != sendingParked && memory != sendingExchange {
 			f.pump.ParkFirst(rest)
 		}
 	}
@@ -270,6 +278,10 @@ func (t *Tunnel) sent(f *flow, sink *loop.Socket, op *loop.Op) {
 func (t *Tunnel) resume(f *flow) {
 	if t.syncing {
 		t.trySync()
+		return
+	}
+	if f == &t.up && t.waits() {
+		t.inflateOn()
 		return
 	}
 	source, sink := t.ends(f)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"wsplice/deflate"
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/loop"
@@ -29,7 +30,10 @@ type worker struct {
 	load      atomic.Int64 // live and on its way here, for other loops to read
 	serial    uint64       // of the last tunnel
 	exchanges []*exchange
-	pipes     *splice.Pipes
+
+	inflations []*inflation
+	pieces     []*piece
+	pipes      *splice.Pipes
 
 	traffic trafficClock
 
@@ -52,6 +56,8 @@ type worker struct {
 	nonce    [16]byte // that key encodes
 	key      [24]byte // a Sec-WebSocket-Key of ours
 	encoded  []byte   // a frame in base64
+	packed   []byte   // a frame of a compressed message
+	deflater deflate.Deflater
 
 	// Written by the goroutines of tunnels in synchronous service.
 	relayedSync [directionCount][laneCount]atomic.Uint64
@@ -128,6 +134,8 @@ func (w *worker) free(t *Tunnel) {
 		w.giveExchange(t.x)
 		t.x = nil
 	}
+	t.dropInflation()
+	t.releasePiece()
 	t.endpoint = nil
 	t.setState(stateFree)
 	w.freeSlots = append(w.freeSlots, t)

@@ -46,7 +46,7 @@ func buildRoute(ctx context.Context, r *configs.Route, all *upstreams) (proxy.Ro
 	built.Name = routeName(r)
 	buildTunnel(&built, r.Tunnel)
 	built.Endpoint = proxy.Endpoint{
-		Binary: r.FrameType == "binary", Subprotocols: r.Subprotocols,
+		Binary: r.FrameType == "binary", Subprotocols: r.Subprotocols, Deflate: r.Deflate,
 		MessageBytes: r.Tunnel.MessageBytes, FrameBytes: r.Tunnel.FrameBytes,
 	}
 	if built.Mode == proxy.ModeDeny {

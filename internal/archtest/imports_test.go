@@ -18,7 +18,9 @@ const module = "wsplice/"
 // ends in /... stands for a package and all below it.
 var imports = map[string][]string{
 	"cmd/wsplice": {"..."},
-	"proxy":       {"loop", "greeting", "handshake", "route", "admission", "frame", "splice", "pool", "gateway", "internal/sys"},
+	"proxy": {
+		"loop", "greeting", "handshake", "route", "admission", "frame", "deflate", "splice", "pool", "gateway", "internal/sys",
+	},
 
 	// It serves what the loop has judged, at a backend of the pool.
 	"gateway": {"handshake", "pool", "internal/sys"},
@@ -34,6 +36,7 @@ var imports = map[string][]string{
 	"handshake": {},
 	"route":     {},
 	"frame":     {},
+	"deflate":   {},
 	"greeting":  {},
 	"admission": {},
 	"admin":     {},
