@@ -39,15 +39,19 @@ func (d *Decoder) Expanded(b []byte, last bool) (payload []byte, ok bool) {
 	if most == 0 {
 		most = max(inflatedFree, d.packed.came*inflatedRatioMax)
 	}
-	if d.packed.expanded += uint64(len(b)); d.packed.expanded > most {
+	// Of two things that are wrong, the first byte counts.
+	within := b[:min(uint64(len(b)), most-d.packed.expanded)]
+	d.packed.expanded += uint64(len(within))
+	payload, ok = d.content(within)
+	switch {
+	case ok && len(within) < len(b):
 		d.fail(ws.StatusMessageTooBig)
-		return nil, false
-	}
-	payload, ok = d.content(b)
-	if ok = ok && (!last || d.whole()); !ok {
+		return payload, false
+	case !ok || last && !d.whole():
 		d.fail(ws.StatusInvalidFramePayloadData)
+		return payload, false
 	}
-	return payload, ok
+	return payload, true
 }
 
 // Unexpandable gives the direction up because a compressed message is none. Status
