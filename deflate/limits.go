@@ -30,13 +30,13 @@ const (
 	symbolBitsMax = 2*codeBitsMax + 5 + 13
 
 	// The bits that the first look into a table takes.
-	literalRoot  = 10
+	literalRoot  = 9
 	distanceRoot = 8
 	orderRoot    = 7
 
 	// The sizes of tables with those roots, for codes of so many symbols and at
 	// most 15 bits: what zlib's examples/enough.c finds.
-	literalPlaces  = 1334
+	literalPlaces  = 852
 	distancePlaces = 402
 	orderPlaces    = 1 << orderRoot
 )

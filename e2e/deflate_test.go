@@ -110,7 +110,7 @@ func deflateCases() []conformance {
 		carries("6", "text", "Hello", packedFrames(ws.OpText, "Hello", 1)...),
 		carries("6", "binary", "Hello", packedFrames(ws.OpBinary, "Hello", 1)...),
 		carries("6", "two messages", "first second", two...),
-		carries("6", "beside one that is not", "plain Hello", append([]string{textFrame("plain ")}, packedFrames(ws.OpText, "Hello", 1)...)...),
+		carries("6", "beside one that is not", "plain first second", append([]string{textFrame("plain ")}, two...)...),
 		carries("6", "long", long, packedFrames(ws.OpText, long, 1)...),
 		carries("6", "fragments", long, packedFrames(ws.OpText, long, 7)...),
 		carries("6", "fragments of a byte", "Hello", packedFrames(ws.OpText, "Hello", len(packed("Hello")))...),

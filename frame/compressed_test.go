@@ -92,6 +92,8 @@ func TestDecoderCompressed(t *testing.T) {
 	hello := pack(t, []byte("Hello"))
 	join := func(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 	w := func(op ws.OpCode, fin bool, payload string) []byte { return write(true, op, fin, []byte(payload)) }
+	compressed := func(op ws.OpCode, payload string) []byte { return packedFrame(op, true, pack(t, []byte(payload))) }
+	first := packedFrame(ws.OpText, false, hello)
 	for name, c := range map[string]struct {
 		stream  []byte
 		coding  Coding
@@ -99,29 +101,42 @@ func TestDecoderCompressed(t *testing.T) {
 		payload string
 		status  ws.StatusCode
 	}{
-		"message":           {stream: packedFrame(ws.OpText, true, hello), payload: "Hello"},
-		"beside others":     {stream: join(w(ws.OpText, true, "a"), packedFrame(ws.OpBinary, true, hello), w(ws.OpText, true, "b")), payload: "aHellob"},
-		"empty":             {stream: packedFrame(ws.OpText, true, []byte{0})},
-		"fragments":         {stream: join(packedFrame(ws.OpText, false, hello[:2]), w(ws.OpPing, true, "?"), w(ws.OpContinuation, true, string(hello[2:]))), payload: "Hello"},
-		"an empty end":      {stream: join(packedFrame(ws.OpText, false, hello), w(ws.OpContinuation, true, "")), payload: "Hello"},
-		"an empty begin":    {stream: join(packedFrame(ws.OpText, false, nil), w(ws.OpContinuation, true, string(hello))), payload: "Hello"},
-		"continuation":      {stream: join(packedFrame(ws.OpText, false, hello), packedFrame(ws.OpContinuation, true, nil)), status: 1002},
-		"only continuation": {stream: join(w(ws.OpText, false, "a"), packedFrame(ws.OpContinuation, true, nil)), payload: "a", status: 1002},
-		"ping":              {stream: packedFrame(ws.OpPing, true, nil), status: 1002},
-		"pong":              {stream: packedFrame(ws.OpPong, true, nil), status: 1002},
-		"close":             {stream: packedFrame(ws.OpClose, true, nil), status: 1002},
-		"reserved opcode":   {stream: packedFrame(5, true, nil), status: 1002},
-		"other bits":        {stream: head(true, 0xe1, 0), status: 1002},
-		"nested":            {stream: join(packedFrame(ws.OpText, false, hello), packedFrame(ws.OpText, true, hello)), status: 1002},
-		"text":              {stream: packedFrame(ws.OpText, true, pack(t, []byte("a\xff"))), payload: "a", status: 1007},
-		"binary":            {stream: packedFrame(ws.OpBinary, true, pack(t, []byte("a\xff"))), payload: "a\xff"},
-		"cut text":          {stream: packedFrame(ws.OpText, true, pack(t, []byte("a\xe2\x82"))), payload: "a\xe2\x82", status: 1007},
-		"base64":            {stream: packedFrame(ws.OpText, true, pack(t, []byte("QUJD"))), coding: Base64, payload: "ABC"},
-		"cut base64":        {stream: packedFrame(ws.OpText, true, pack(t, []byte("QUJDQ"))), coding: Base64, payload: "ABC", status: 1007},
-		"corrupt":           {stream: packedFrame(ws.OpText, true, []byte{7}), status: 1007},
-		"bound":             {stream: packedFrame(ws.OpText, true, hello), bounds: Bounds{Message: 5}, payload: "Hello"},
-		"too large":         {stream: packedFrame(ws.OpText, true, hello), bounds: Bounds{Message: 4}, payload: "Hell", status: 1009},
-		"frame":             {stream: packedFrame(ws.OpText, true, hello), bounds: Bounds{Frame: 3}, status: 1009},
+		"message": {stream: packedFrame(ws.OpText, true, hello), payload: "Hello"},
+		"beside others": {
+			stream:  join(w(ws.OpText, true, "a"), packedFrame(ws.OpBinary, true, hello), w(ws.OpText, true, "b")),
+			payload: "aHellob",
+		},
+		"empty": {stream: packedFrame(ws.OpText, true, []byte{0})},
+		"fragments": {
+			stream: join(packedFrame(ws.OpText, false, hello[:2]), w(ws.OpPing, true, "?"),
+				w(ws.OpContinuation, true, string(hello[2:]))),
+			payload: "Hello",
+		},
+		"an empty end": {stream: join(first, w(ws.OpContinuation, true, "")), payload: "Hello"},
+		"an empty begin": {
+			stream:  join(packedFrame(ws.OpText, false, nil), w(ws.OpContinuation, true, string(hello))),
+			payload: "Hello",
+		},
+		"continuation": {stream: join(first, packedFrame(ws.OpContinuation, true, nil)), status: 1002},
+		"only continuation": {
+			stream:  join(w(ws.OpText, false, "a"), packedFrame(ws.OpContinuation, true, nil)),
+			payload: "a", status: 1002,
+		},
+		"ping":            {stream: packedFrame(ws.OpPing, true, nil), status: 1002},
+		"pong":            {stream: packedFrame(ws.OpPong, true, nil), status: 1002},
+		"close":           {stream: packedFrame(ws.OpClose, true, nil), status: 1002},
+		"reserved opcode": {stream: packedFrame(5, true, nil), status: 1002},
+		"other bits":      {stream: head(true, 0xe1, 0), status: 1002},
+		"nested":          {stream: join(first, packedFrame(ws.OpText, true, hello)), status: 1002},
+		"text":            {stream: compressed(ws.OpText, "a\xff"), payload: "a", status: 1007},
+		"binary":          {stream: compressed(ws.OpBinary, "a\xff"), payload: "a\xff"},
+		"cut text":        {stream: compressed(ws.OpText, "a\xe2\x82"), payload: "a\xe2\x82", status: 1007},
+		"base64":          {stream: compressed(ws.OpText, "QUJD"), coding: Base64, payload: "ABC"},
+		"cut base64":      {stream: compressed(ws.OpText, "QUJDQ"), coding: Base64, payload: "ABC", status: 1007},
+		"corrupt":         {stream: packedFrame(ws.OpText, true, []byte{7}), status: 1007},
+		"bound":           {stream: compressed(ws.OpText, "Hello"), bounds: Bounds{Message: 5}, payload: "Hello"},
+		"too large":       {stream: compressed(ws.OpText, "Hello"), bounds: Bounds{Message: 4}, payload: "Hell", status: 1009},
+		"frame":           {stream: packedFrame(ws.OpText, true, hello), bounds: Bounds{Frame: 3}, status: 1009},
 		"announced": {
 			stream: head(true, 0xc2, 127, 0, 0, 0, 0, 0, 0x12, 4, 1), bounds: Bounds{Message: 1 << 20}, status: 1009,
 		},
