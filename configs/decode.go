@@ -281,7 +281,7 @@ func (d *decoder) later(inForce func(n *node) bool, fix string) decode {
 	}
 }
 
-// The values that later takes for "what is in force anyway".
+// Values that say what is in force anyway.
 
 func isZeroSize(n *node) bool {
 	value, ok := parseSize(n.text)
@@ -295,7 +295,6 @@ func isEmpty(n *node) bool {
 func isText(want string) func(*node) bool {
 	return func(n *node) bool { return n.scalar() && n.text == want }
 }
-
 
 func orList(values []string) string {
 	if len(values) < 2 {

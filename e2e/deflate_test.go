@@ -41,28 +41,36 @@ func startDeflate(t *testing.T) *rig.Proxy {
 // taken is, and without one there is no extension.
 func TestDeflateOffers(t *testing.T) {
 	proxy := startDeflate(t)
-	for offered, want := range map[string]string{
-		"permessage-deflate":                         agreedDeflate,
-		"permessage-deflate; client_max_window_bits": agreedDeflate,
-		"permessage-deflate; client_max_window_bits=9; server_no_context_takeover":   agreedDeflate,
-		"permessage-deflate; server_max_window_bits=15":                              agreedDeflate + "; server_max_window_bits=15",
-		"permessage-deflate; server_max_window_bits=10, permessage-deflate":          agreedDeflate,
-		"x-webkit-deflate-frame, permessage-deflate; client_no_context_takeover":     agreedDeflate,
-		"permessage-deflate; server_max_window_bits=10":                              "",
-		"permessage-deflate; server_max_window_bits=7":                               "",
-		"permessage-deflate; client_max_window_bits=16":                              "",
-		"permessage-deflate; client_no_context_takeover; client_no_context_takeover": "",
-		"permessage-deflate; client_no_context_takeover=yes":                         "",
-		"permessage-deflate; unknown":                                                "",
-		"permessage-bzip2":                                                           "",
+	for want, offers := range map[string][]string{
+		agreedDeflate: {
+			"permessage-deflate",
+			"permessage-deflate; client_max_window_bits",
+			"permessage-deflate; client_max_window_bits=9; server_no_context_takeover",
+			"permessage-deflate; server_max_window_bits=10, permessage-deflate",
+			"x-webkit-deflate-frame, permessage-deflate; client_no_context_takeover",
+		},
+		agreedDeflate + "; server_max_window_bits=15": {
+			"permessage-deflate; server_max_window_bits=15",
+		},
+		"": {
+			"permessage-deflate; server_max_window_bits=10",
+			"permessage-deflate; server_max_window_bits=7",
+			"permessage-deflate; client_max_window_bits=16",
+			"permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+			"permessage-deflate; client_no_context_takeover=yes",
+			"permessage-deflate; unknown",
+			"permessage-bzip2",
+		},
 	} {
-		client := rig.Dial(t, proxy.Addr(0))
-		client.Put(rig.UpgradeRequest("/text", "Sec-WebSocket-Extensions: "+offered))
-		a := client.Answer()
-		if got := a.Header.Get("Sec-WebSocket-Extensions"); a.Status != 101 || got != want {
-			t.Errorf("%q: %d and %q, want %q", offered, a.Status, got, want)
+		for _, offered := range offers {
+			client := rig.Dial(t, proxy.Addr(0))
+			client.Put(rig.UpgradeRequest("/text", "Sec-WebSocket-Extensions: "+offered))
+			a := client.Answer()
+			if got := a.Header.Get("Sec-WebSocket-Extensions"); a.Status != 101 || got != want {
+				t.Errorf("%q: %d and %q, want %q", offered, a.Status, got, want)
+			}
+			_ = client.Close()
 		}
-		_ = client.Close()
 	}
 	client := rig.Dial(t, proxy.Addr(0))
 	client.Put(rig.UpgradeRequest("/off", offerDeflate))

@@ -144,12 +144,14 @@ func (d *Decoder) begin() Event {
 func (d *Decoder) readData(b []byte) (payload []byte, event Event) {
 	s := d.frames
 	d.key = unmask(b, d.key)
-	ok := true
 	if d.packed.is {
 		payload = b
 		d.packed.came += uint64(len(b))
-	} else if payload, ok = d.content(b); !ok {
-		return payload, d.fail(ws.StatusInvalidFramePayloadData)
+	} else {
+		var ok bool
+		if payload, ok = d.content(b); !ok {
+			return payload, d.fail(ws.StatusInvalidFramePayloadData)
+		}
 	}
 	if s.remaining -= uint64(len(b)); s.remaining > 0 {
 		return payload, None

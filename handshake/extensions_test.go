@@ -13,55 +13,64 @@ const (
 	window = taken + "; server_max_window_bits=15"
 )
 
-// The offers of RFC 7692 section 7.1, of browsers and libraries, and wrong ones.
-var deflateOffers = map[string]string{
-	"permessage-deflate":                         taken,
-	"permessage-deflate; client_max_window_bits": taken, // Chromium, Firefox
-	"permessage-deflate; server_no_context_takeover; client_no_context_takeover": taken, // gorilla
-	"permessage-deflate;client_max_window_bits=10":                               taken,
-	"permessage-deflate ; client_max_window_bits = \"15\"":                       taken,
-	"Permessage-Deflate":                            "",
-	"permessage-deflate; server_max_window_bits=15": window,
-	"permessage-deflate; server_max_window_bits=\"15\"; client_max_window_bits": window,
-	"foo, permessage-deflate":                                                     taken,
-	"foo; a=\"x, permessage-deflate\"":                                            "",
-	"permessage-deflate; server_max_window_bits=10":                               "",
-	"permessage-deflate; server_max_window_bits=10, permessage-deflate":           taken, // RFC 7692 section 5.2
-	"permessage-deflate; server_max_window_bits":                                  "",
-	"permessage-deflate; server_max_window_bits=015":                              "",
-	"permessage-deflate; server_max_window_bits=16":                               "",
-	"permessage-deflate; client_max_window_bits=7":                                "",
-	"permessage-deflate; client_max_window_bits=16":                               "",
-	"permessage-deflate; client_max_window_bits=08":                               "",
-	"permessage-deflate; client_max_window_bits=":                                 "",
-	"permessage-deflate; client_max_window_bits=x":                                "",
-	"permessage-deflate; server_no_context_takeover=1":                            "",
-	"permessage-deflate; client_no_context_takeover=":                             "",
-	"permessage-deflate; server_no_context_takeover; server_no_context_takeover":  "",
-	"permessage-deflate; client_max_window_bits; client_max_window_bits=15":       "",
-	"permessage-deflate; unknown":                                                 "",
-	"permessage-deflate;":                                                         "",
-	"permessage-deflate; ; client_max_window_bits":                                "",
-	"permessage-deflate; unknown, permessage-deflate; client_no_context_takeover": taken,
-	"x-webkit-deflate-frame":                                                      "",
-	"permessage-deflat":                                                           "",
-	"":                                                                            "",
-	",,":                                                                          "",
+// deflateOffers are by their answers: those of RFC 7692 section 7.1, of browsers and
+// libraries, and wrong ones.
+var deflateOffers = map[string][]string{
+	taken: {
+		"permessage-deflate",
+		"permessage-deflate; client_max_window_bits", // Chromium, Firefox
+		"permessage-deflate; server_no_context_takeover; client_no_context_takeover", // gorilla
+		"permessage-deflate;client_max_window_bits=10",
+		"permessage-deflate ; client_max_window_bits = \"15\"",
+		"foo, permessage-deflate",
+		"permessage-deflate; server_max_window_bits=10, permessage-deflate", // RFC 7692 section 5.2
+		"permessage-deflate; unknown, permessage-deflate; client_no_context_takeover",
+	},
+	window: {
+		"permessage-deflate; server_max_window_bits=15",
+		"permessage-deflate; server_max_window_bits=\"15\"; client_max_window_bits",
+	},
+	"": {
+		"Permessage-Deflate",
+		"foo; a=\"x, permessage-deflate\"",
+		"permessage-deflate; server_max_window_bits=10",
+		"permessage-deflate; server_max_window_bits",
+		"permessage-deflate; server_max_window_bits=015",
+		"permessage-deflate; server_max_window_bits=16",
+		"permessage-deflate; client_max_window_bits=7",
+		"permessage-deflate; client_max_window_bits=16",
+		"permessage-deflate; client_max_window_bits=08",
+		"permessage-deflate; client_max_window_bits=",
+		"permessage-deflate; client_max_window_bits=x",
+		"permessage-deflate; server_no_context_takeover=1",
+		"permessage-deflate; client_no_context_takeover=",
+		"permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+		"permessage-deflate; client_max_window_bits; client_max_window_bits=15",
+		"permessage-deflate; unknown",
+		"permessage-deflate;",
+		"permessage-deflate; ; client_max_window_bits",
+		"x-webkit-deflate-frame",
+		"permessage-deflat",
+		"",
+		",,",
+	},
 }
 
 func TestSelectDeflate(t *testing.T) {
-	for offer, want := range deflateOffers {
-		r := mustParse(t, upgradeHead("Sec-WebSocket-Extensions: "+offer))
-		if got := r.SelectDeflate(); got != want {
-			t.Errorf("%q: %q, want %q", offer, got, want)
-		}
-		// Spread over fields, with another extension first.
-		r = mustParse(t, upgradeHead("Sec-WebSocket-Extensions: foo; bar", "sec-websocket-extensions: "+offer))
-		if got := r.SelectDeflate(); got != want {
-			t.Errorf("%q in a second field: %q, want %q", offer, got, want)
-		}
-		if n := testing.AllocsPerRun(20, func() { r.SelectDeflate() }); n != 0 {
-			t.Errorf("%q: %v allocations", offer, n)
+	for want, offers := range deflateOffers {
+		for _, offer := range offers {
+			r := mustParse(t, upgradeHead("Sec-WebSocket-Extensions: "+offer))
+			if got := r.SelectDeflate(); got != want {
+				t.Errorf("%q: %q, want %q", offer, got, want)
+			}
+			// Spread over fields, with another extension first.
+			r = mustParse(t, upgradeHead("Sec-WebSocket-Extensions: foo; bar", "sec-websocket-extensions: "+offer))
+			if got := r.SelectDeflate(); got != want {
+				t.Errorf("%q in a second field: %q, want %q", offer, got, want)
+			}
+			if n := testing.AllocsPerRun(20, func() { r.SelectDeflate() }); n != 0 {
+				t.Errorf("%q: %v allocations", offer, n)
+			}
 		}
 	}
 	if got := mustParse(t, upgradeHead()).SelectDeflate(); got != "" {
@@ -86,8 +95,10 @@ func TestDeflateAnswers(t *testing.T) {
 // FuzzSelectDeflate holds that where we take an offer, gobwas/ws finds one that it
 // could take too.
 func FuzzSelectDeflate(f *testing.F) {
-	for offer := range deflateOffers {
-		f.Add(offer)
+	for _, offers := range deflateOffers {
+		for _, offer := range offers {
+			f.Add(offer)
+		}
 	}
 	f.Fuzz(func(t *testing.T, offer string) {
 		head := upgradeHead("Sec-WebSocket-Extensions: " + offer)

@@ -360,6 +360,9 @@ func TestDeflateBound(t *testing.T) {
 // Without a bound for messages, one may be large, but not a thousand times what
 // has come.
 func TestDeflateUnbounded(t *testing.T) {
+	messages := slices.Concat(
+		compressedMessage(t, ws.OpBinary, jsonText(20<<20), 10), compressedMessage(t, ws.OpBinary, make([]byte, 16<<20), 1))
+	bomb := compressedMessage(t, ws.OpBinary, make([]byte, 40<<20), 1)
 	r := newRig(t, deflateRoute(nil))
 	client, backend := r.deflateTunnel()
 	done := make(chan int64, 1)
@@ -368,9 +371,8 @@ func TestDeflateUnbounded(t *testing.T) {
 		backend.Close()
 		done <- n
 	}()
-	send(t, client, compressedMessage(t, ws.OpBinary, jsonText(20<<20), 10))
-	send(t, client, compressedMessage(t, ws.OpBinary, make([]byte, 16<<20), 1))
-	go func() { _, _ = client.Write(compressedMessage(t, ws.OpBinary, make([]byte, 100<<20), 1)) }()
+	send(t, client, messages)
+	go func() { _, _ = client.Write(bomb) }()
 	expectClose(t, client, ws.StatusMessageTooBig)
 	client.Close()
 	if n := <-done; n < 51<<20 || n > 53<<20 {
@@ -491,11 +493,13 @@ func TestDeflateCarriesEverything(t *testing.T) {
 
 // However a tunnel ends while a message waits, nothing is left (see rig.close).
 func TestDeflateEnds(t *testing.T) {
+	const size = 40 << 20
+	message := compressedMessage(t, ws.OpBinary, make([]byte, size), 1)
 	for _, name := range []string{"client resets", "client closes", "backend resets", "backend ends", "stop"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, deflateRoute(func(r *Route) { r.Endpoint.MessageBytes = 1 << 30 }))
 			client, backend := r.deflateTunnel()
-			send(t, client, compressedMessage(t, ws.OpBinary, make([]byte, 200<<20), 1))
+			send(t, client, message)
 			r.awaitTunnel("the backend is full", func(t *Tunnel) bool { return t.waits() && t.backend.Out.InFlight() })
 			switch name {
 			case "client resets":
@@ -503,7 +507,7 @@ func TestDeflateEnds(t *testing.T) {
 				backend.Close()
 			case "client closes":
 				client.Close()
-				if n, err := io.Copy(io.Discard, backend); err != nil || n != 200<<20 {
+				if n, err := io.Copy(io.Discard, backend); err != nil || n != size {
 					t.Errorf("the backend got %d bytes: %v", n, err)
 				}
 				backend.Close()
