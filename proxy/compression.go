@@ -55,7 +55,8 @@ func (t *Tunnel) inflate(b []byte, n int, last bool) bool {
 		}
 		var made, taken int
 		piece := w.takePiece()
-		made, taken, status = i.inflater.Inflate(piece[:], b[:n], last)
+		room := piece[:max(deflate.RoomBytesMin, min(len(piece), w.lend))]
+		made, taken, status = i.inflater.Inflate(room, b[:n], last)
 		b, n = b[taken:], n-taken
 		content, ok := e.decoder.Expanded(piece[:made], status == deflate.Done)
 		t.toBackend(content, sendingPiece)
