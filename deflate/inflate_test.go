@@ -241,3 +241,69 @@ func TestInflateDoesNotAllocate(t *testing.T) {
 		t.Errorf("an Inflater has %d bytes", size)
 	}
 }
+
+// emptyBlocks is a message of n blocks that bring codes along and make nothing.
+func emptyBlocks(n int) (out []byte) {
+	bits, count := uint64(0), uint(0)
+	put := func(value uint64, size uint) {
+		bits |= value << count
+		for count += size; count >= 8; count -= 8 {
+			out = append(out, byte(bits))
+			bits >>= 8
+		}
+	}
+	for range n {
+		put(4, 3)  // the block is not the last one, and has codes
+		put(0, 10) // 257 literals and lengths, one distance
+		put(14, 4)
+		for _, symbol := range orderOf[:18] { // 0 stands for the length 1, and 1 for zeros
+			if symbol == 1 || symbol == 18 {
+				put(1, 3)
+			} else {
+				put(0, 3)
+			}
+		}
+		for _, zeros := range []uint64{138, 256 - 138} {
+			put(1, 1)
+			put(zeros-11, 7)
+		}
+		put(0, 2) // the end of the block has one bit, and the distance
+		put(0, 1) // the end of the block
+	}
+	put(0, 3)
+	put(0, (8-count)%8)
+	return out
+}
+
+// The dearest blocks that there are: 12 bytes cost two tables.
+func TestInflateEmptyBlocksWithCodes(t *testing.T) {
+	const many = 1000
+	var z Inflater
+	dst := make([]byte, RoomBytesMin)
+	b, built := emptyBlocks(many), 0
+	for status := Full; status != Done; {
+		var made, taken int
+		made, taken, status = z.Inflate(dst, b, true)
+		b = b[taken:]
+		if made != 0 || status == Broken || status == Hungry || z.Built() > blocksPerCallMax {
+			t.Fatalf("made %d, status %d, %d tables", made, status, z.Built())
+		}
+		built += z.Built()
+	}
+	if built != many {
+		t.Errorf("%d tables, want %d", built, many)
+	}
+}
+
+func BenchmarkInflateEmptyBlocks(b *testing.B) {
+	var z Inflater
+	dst, message := make([]byte, 32<<10), emptyBlocks(100)
+	for b.Loop() {
+		for src, status := message, Full; status != Done; {
+			var taken int
+			_, taken, status = z.Inflate(dst, src, true)
+			src = src[taken:]
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/block")
+}

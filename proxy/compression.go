@@ -11,9 +11,9 @@ import (
 // client is on its way: an inflation.
 //
 // A message is expanded piece by piece, and each piece goes to the backend before
-// the next one is made. A read that becomes more than
-// inflatePieces pieces, or more than the backend takes, waits in the inflation
-// with what is behind it, and the client is not read until that is through.
+// the next one is made. What of a read becomes more than inflateTurnBytes, or more
+// than the backend takes, waits in the inflation with what is behind it, and the
+// client is not read until that is through.
 
 // An inflation expands the messages of one tunnel.
 type inflation struct {
@@ -22,6 +22,7 @@ type inflation struct {
 	turn     loop.Timer // the next one, where the backend is not what is waited for
 
 	begun bool // a message is not complete
+	spent int  // of inflateTurnBytes
 
 	// What the client sent and was not looked at: payload of the message in
 	// progress, and frames behind it.
@@ -48,8 +49,8 @@ func (t *Tunnel) inflate(b []byte, n int, last bool) bool {
 		e.inflation = w.takeInflation(t)
 	}
 	i, status := e.inflation, deflate.Full
-	for pieces := 0; status == deflate.Full; pieces++ {
-		if pieces == inflatePieces || t.sinkFull(&t.up, &t.backend) {
+	for status == deflate.Full {
+		if i.spent >= inflateTurnBytes || t.sinkFull(&t.up, &t.backend) {
 			i.wait(b, n, last)
 			return false
 		}
@@ -58,6 +59,7 @@ func (t *Tunnel) inflate(b []byte, n int, last bool) bool {
 		room := piece[:max(deflate.RoomBytesMin, min(len(piece), w.lend))]
 		made, taken, status = i.inflater.Inflate(room, b[:n], last)
 		b, n = b[taken:], n-taken
+		i.spent += made + i.inflater.Built()*inflateTableCost + inflateCallCost
 		content, ok := e.decoder.Expanded(piece[:made], status == deflate.Done)
 		t.toBackend(content, sendingPiece)
 		if t.up.sending == sendingPiece && e.piece == nil {
@@ -97,7 +99,7 @@ func (t *Tunnel) inflateOn() {
 	}
 	i := t.endpoint.inflation
 	t.worker.loop.Disarm(&i.turn)
-	i.waits = false
+	i.waits, i.spent = false, 0
 	if b, n := i.waiting, i.payload; t.inflate(b, n, i.last) {
 		t.takeFrames(b[n:], sendingParked)
 	}
@@ -131,7 +133,7 @@ func (t *Tunnel) dropInflation() {
 	t.endpoint.inflation = nil
 	if len(w.inflations) < inflationsKeptMax {
 		i.inflater.Reset()
-		i.tunnel, i.begun, i.waits, i.waiting = nil, false, false, emptied(i.waiting)
+		i.tunnel, i.begun, i.spent, i.waits, i.waiting = nil, false, 0, false, emptied(i.waiting)
 		w.inflations = append(w.inflations, i)
 	}
 }

@@ -209,3 +209,35 @@ func TestDeflateDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per echo, want 0", allocs)
 	}
 }
+
+// However a bomb is cut into frames, a turn does not become longer: what is left
+// of a read waits.
+func TestDeflateTurnsAreBounded(t *testing.T) {
+	bomb := compressedMessage(t, ws.OpBinary, make([]byte, 8<<20), 1)
+	parts := compressedMessage(t, ws.OpBinary, make([]byte, 8<<20), 400)
+	small := bytes.Repeat(compressedMessage(t, ws.OpBinary, make([]byte, 20<<10), 1), 400)
+	for name, message := range map[string][]byte{"one frame": bomb, "fragments": parts, "messages": small} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, deflateRoute(nil))
+			client, backend := r.deflateTunnel()
+			send(t, client, message)
+			done := make(chan int64, 1)
+			go func() {
+				n, _ := io.Copy(io.Discard, backend)
+				done <- n
+			}()
+			r.awaitTunnel("a message that waits", func(t *Tunnel) bool {
+				return t.waits() && t.endpoint.inflation.spent < inflateTurnBytes+inflatePieceBytes+(64+1)*inflateTableCost
+			})
+			closeWrite(t, client)
+			want := int64(8 << 20)
+			if name == "messages" {
+				want = 400 * 20 << 10
+			}
+			if n := <-done; n != want {
+				t.Errorf("the backend got %d bytes, want %d", n, want)
+			}
+			backend.Close()
+		})
+	}
+}

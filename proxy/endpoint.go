@@ -139,6 +139,9 @@ func (t *Tunnel) translate(f *flow, op *loop.Op) {
 // does what its control frames ask for.
 func (t *Tunnel) fromClient(b []byte, memory sending) {
 	t.up.heard++
+	if i := t.endpoint.inflation; i != nil {
+		i.spent = 0
+	}
 	t.takeFrames(b, memory)
 	if t.relays() {
 		t.endInflation()

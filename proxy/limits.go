@@ -70,11 +70,13 @@ const (
 	// allows.
 	pongsParkedMax = 4 << 10
 
-	// inflatePieceBytes is how much of a compressed message is expanded at once, and
-	// inflatePieces how many of these make a turn: 256 KiB, as much as a socket may
-	// read in one. That takes less than a millisecond.
+	// inflatePieceBytes is how much of compressed messages is expanded at once, and
+	// inflateTurnBytes how much in a turn, which takes half a millisecond. As so many
+	// bytes count the codes that a block brings along, and a call by itself.
 	inflatePieceBytes = 32 << 10
-	inflatePieces     = 8
+	inflateTurnBytes  = 256 << 10
+	inflateTableCost  = 2 << 10
+	inflateCallCost   = 128
 
 	// inflationsKeptMax is how many inflations of 41 KiB a worker keeps for reuse,
 	// and piecesKeptMax how many pieces, of which a send may hold one of each tunnel
