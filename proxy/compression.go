@@ -37,7 +37,7 @@ func (i *inflation) OnTimer(*loop.Timer) { i.tunnel.inflateOn() }
 
 // waits reports whether bytes of the client wait to be expanded.
 func (t *Tunnel) waits() bool {
-	return t.endpoint != nil && t.endpoint.inflation != nil && t.endpoint.inflation.waits
+	return t.endpoint != nil && t.endpoint.aside.inflation != nil && t.endpoint.aside.inflation.waits
 }
 
 // inflate expands the first n bytes of b, payload of a compressed message, for the
@@ -45,10 +45,11 @@ func (t *Tunnel) waits() bool {
 // behind it. It reports whether those may be looked at now.
 func (t *Tunnel) inflate(b []byte, n int, last bool) bool {
 	w, e := t.worker, t.endpoint
-	if e.inflation == nil {
-		e.inflation = w.takeInflation(t)
+	own := e.own()
+	if own.inflation == nil {
+		own.inflation = w.takeInflation(t)
 	}
-	i, status := e.inflation, deflate.Full
+	i, status := own.inflation, deflate.Full
 	for status == deflate.Full {
 		if i.spent >= inflateTurnBytes || t.sinkFull(&t.up, &t.backend) {
 			i.wait(b, n, last)
@@ -62,8 +63,8 @@ func (t *Tunnel) inflate(b []byte, n int, last bool) bool {
 		i.spent += made + i.inflater.Built()*inflateTableCost + inflateCallCost
 		content, ok := e.decoder.Expanded(piece[:made], status == deflate.Done)
 		t.toBackend(content, sendingPiece)
-		if t.up.sending == sendingPiece && e.piece == nil {
-			e.piece = piece
+		if t.up.sending == sendingPiece && own.piece == nil {
+			own.piece = piece
 		} else {
 			w.givePiece(piece)
 		}
@@ -97,7 +98,7 @@ func (t *Tunnel) inflateOn() {
 	if !t.relays() || !t.waits() || t.up.finished || t.sinkFull(&t.up, &t.backend) {
 		return
 	}
-	i := t.endpoint.inflation
+	i := t.endpoint.aside.inflation
 	t.worker.loop.Disarm(&i.turn)
 	i.waits, i.spent = false, 0
 	if b, n := i.waiting, i.payload; t.inflate(b, n, i.last) {
@@ -118,19 +119,19 @@ func (t *Tunnel) inflateOn() {
 
 // endInflation gives the inflation back, unless it is still wanted.
 func (t *Tunnel) endInflation() {
-	if i := t.endpoint.inflation; i != nil && !i.begun && !i.waits {
+	if i := t.endpoint.aside.inflation; i != nil && !i.begun && !i.waits {
 		t.dropInflation()
 	}
 }
 
 // dropInflation gives the inflation back, with what is in it.
 func (t *Tunnel) dropInflation() {
-	if t.endpoint == nil || t.endpoint.inflation == nil {
+	if t.endpoint == nil || t.endpoint.aside.inflation == nil {
 		return
 	}
-	w, i := t.worker, t.endpoint.inflation
+	w, i := t.worker, t.endpoint.aside.inflation
 	w.loop.Disarm(&i.turn)
-	t.endpoint.inflation = nil
+	t.endpoint.aside.inflation = nil
 	if len(w.inflations) < inflationsKeptMax {
 		i.inflater.Reset()
 		i.tunnel, i.begun, i.spent, i.waits, i.waiting = nil, false, 0, false, emptied(i.waiting)
@@ -170,9 +171,9 @@ func (w *worker) givePiece(p *piece) {
 
 // releasePiece gives back the piece of which a send is over, if there is one.
 func (t *Tunnel) releasePiece() {
-	if e := t.endpoint; e != nil && e.piece != nil {
-		t.worker.givePiece(e.piece)
-		e.piece = nil
+	if e := t.endpoint; e != nil && e.aside.piece != nil {
+		t.worker.givePiece(e.aside.piece)
+		e.aside.piece = nil
 	}
 }
 

@@ -41,7 +41,7 @@ func TestDeflateSlowBackend(t *testing.T) {
 	if got := expectFrame(t, client, ws.OpPong, false); string(got.Payload) != "!" {
 		t.Errorf("the pong has %q", got.Payload)
 	}
-	if n := r.count(func(t *Tunnel) bool { return t.endpoint != nil && t.endpoint.inflation != nil }); n > 0 {
+	if n := r.count(func(t *Tunnel) bool { return t.endpoint != nil && t.endpoint.aside.inflation != nil }); n > 0 {
 		t.Error("an inflation is left")
 	}
 }
@@ -227,7 +227,7 @@ func TestDeflateTurnsAreBounded(t *testing.T) {
 				done <- n
 			}()
 			r.awaitTunnel("a message that waits", func(t *Tunnel) bool {
-				return t.waits() && t.endpoint.inflation.spent < inflateTurnBytes+inflatePieceBytes+(64+1)*inflateTableCost
+				return t.waits() && t.endpoint.aside.inflation.spent < inflateTurnBytes+inflatePieceBytes+(64+1)*inflateTableCost
 			})
 			closeWrite(t, client)
 			want := int64(8 << 20)

@@ -177,7 +177,7 @@ func TestDeflateUp(t *testing.T) {
 			t.Errorf("the pong has %q", got.Payload)
 		}
 	}
-	if n := r.count(func(t *Tunnel) bool { return t.endpoint != nil && t.endpoint.inflation != nil }); n > 0 {
+	if n := r.count(func(t *Tunnel) bool { return t.endpoint != nil && t.endpoint.aside.inflation != nil }); n > 0 {
 		t.Error("an idle tunnel has an inflation")
 	}
 }

@@ -19,6 +19,15 @@ type endpoint struct {
 	decoder frame.Decoder
 	encoder frame.Encoder
 
+	compress bool // permessage-deflate was agreed on
+
+	// aside is read as it is, and written by own.
+	aside *aside
+}
+
+// An aside is what few endpoints have, and those not for long. Without it an
+// endpoint fills a size class of Go's allocator (TestEndpointSize).
+type aside struct {
 	// owing is the payload of the latest ping that is not answered yet, because the
 	// client does not read; owed says that there is one.
 	owing []byte
@@ -28,9 +37,19 @@ type endpoint struct {
 	leaving frame.Event // Close or Violation came while it was being replaced
 	untried *search     // how to find another one, while nothing has moved on it
 
-	compress  bool       // permessage-deflate was agreed on
 	inflation *inflation // while a compressed message of the client is on its way
 	piece     *piece     // of such a message, while a send holds it
+}
+
+// nothing is the aside of endpoints that have none.
+var nothing aside
+
+// own returns the endpoint's aside, to write to.
+func (e *endpoint) own() *aside {
+	if e.aside == &nothing {
+		e.aside = new(aside)
+	}
+	return e.aside
 }
 
 // Subprotocols that say what the messages hold.
@@ -91,7 +110,7 @@ func (t *Tunnel) startEndpoint(warm []byte) {
 	w.counters.opened++
 	w.logOpen(t)
 	coding := settings.coding(x.accepted)
-	t.endpoint = new(endpoint)
+	t.endpoint = &endpoint{aside: &nothing}
 	t.endpoint.decoder.Init(&t.up.frames, coding,
 		frame.Bounds{Message: uint64(settings.MessageBytes), Frame: uint64(settings.FrameBytes)})
 	t.endpoint.encoder.Init(&t.down.frames, coding)
@@ -139,7 +158,7 @@ func (t *Tunnel) translate(f *flow, op *loop.Op) {
 // does what its control frames ask for.
 func (t *Tunnel) fromClient(b []byte, memory sending) {
 	t.up.heard++
-	if i := t.endpoint.inflation; i != nil {
+	if i := t.endpoint.aside.inflation; i != nil {
 		i.spent = 0
 	}
 	t.takeFrames(b, memory)
@@ -211,7 +230,7 @@ func (t *Tunnel) toBackend(payload []byte, memory sending) {
 // no frame could have. What came before is on its way to the backend.
 func (t *Tunnel) closedByClient(event frame.Event) {
 	if t.replacing() {
-		t.endpoint.leaving = event
+		t.endpoint.own().leaving = event
 		return
 	}
 	if !t.relays() {
@@ -234,8 +253,8 @@ func (t *Tunnel) fromBackend(op *loop.Op) {
 	e, f := t.endpoint, &t.down
 	f.heard++
 	t.active = t.worker.loop.Now()
-	if e.untried != nil {
-		e.untried = nil
+	if e.aside.untried != nil {
+		e.aside.untried = nil
 		t.server.Connected()
 	}
 	if e.encoder.Coding() == frame.Base64 {
@@ -285,15 +304,19 @@ func (t *Tunnel) backendEnded() farewell {
 // more. A later ping takes the place of one that waits.
 func (t *Tunnel) answerPing(payload []byte) {
 	e := t.endpoint
-	if e.owed = !t.parkPong(payload); e.owed {
-		e.owing = append(e.owing[:0], payload...)
+	switch parked := t.parkPong(payload); {
+	case !parked:
+		own := e.own()
+		own.owed, own.owing = true, append(own.owing[:0], payload...)
+	case e.aside.owed:
+		e.aside.owed = false
 	}
 }
 
 // sendOwedPong sends the pong that is owed, if there is one and the client reads.
 func (t *Tunnel) sendOwedPong() {
-	if e := t.endpoint; e != nil && e.owed && t.relays() && t.parkPong(e.owing) {
-		e.owed = false
+	if e := t.endpoint; e != nil && e.aside.owed && t.relays() && t.parkPong(e.aside.owing) {
+		e.aside.owed = false
 		t.sendWaiting()
 	}
 }

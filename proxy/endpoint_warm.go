@@ -28,7 +28,7 @@ func (t *Tunnel) beginWarm(early []byte) (valid bool) {
 		return true
 	case len(early) == 0:
 		untried := x.search
-		e.untried = &untried
+		e.own().untried = &untried
 		return true
 	}
 	t.down.heard++
@@ -45,7 +45,7 @@ func (t *Tunnel) beginWarm(early []byte) (valid bool) {
 // replaceable reports whether the end of f's source costs no more than a dial.
 // Once the client has ended, there is nobody to dial for.
 func (t *Tunnel) replaceable(f *flow) bool {
-	return f == &t.down && t.endpoint != nil && t.endpoint.untried != nil && t.state == stateRelaying
+	return f == &t.down && t.endpoint != nil && t.endpoint.aside.untried != nil && t.state == stateRelaying
 }
 
 // replacing reports whether an endpoint waits for a backend in place of one that
@@ -57,7 +57,7 @@ func (t *Tunnel) replacing() bool { return t.state == stateDialing && t.endpoint
 func (t *Tunnel) replacedFor(payload []byte) bool {
 	n, errno := t.backend.FD.Peek()
 	if errno == sys.EAGAIN || errno == 0 && n > 0 {
-		t.endpoint.untried = nil
+		t.endpoint.aside.untried = nil
 		return false
 	}
 	t.up.pump.Park(payload)
@@ -76,7 +76,7 @@ func (t *Tunnel) replaceBackend() {
 		t.x = w.takeExchange()
 	}
 	s := &t.x.search
-	*s, e.untried, t.x.warm = *e.untried, nil, true
+	*s, e.aside.untried, t.x.warm = *e.aside.untried, nil, true
 	if addresses := t.server.Addresses(); len(addresses) > 0 { // it may have been picked long ago
 		s.addresses, s.turn = addresses, t.server.Turn(addresses)
 	}
@@ -95,8 +95,8 @@ func (t *Tunnel) rejoin() {
 		t.pings.sides[directionUp].since = 0 // it could not be heard
 	}
 	t.sendParked(&t.up, &t.backend)
-	if t.endpoint.leaving != frame.None {
-		t.closedByClient(t.endpoint.leaving)
+	if t.endpoint.aside.leaving != frame.None {
+		t.closedByClient(t.endpoint.aside.leaving)
 	}
 	if !t.relays() {
 		return

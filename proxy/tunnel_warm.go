@@ -39,8 +39,8 @@ func (s *Server) closeWarm() {
 func (t *Tunnel) connectWarm() bool {
 	w, x := t.worker, t.x
 	warm := t.server.Warm()
-	if warm == nil || x.cold || x.search.dialed > 0 {
-		return false
+	if warm == nil || x.cold || x.search.dialed > 0 || x.extension != "" {
+		return false // for one that is replaced, the rest of a compressed message would have to wait
 	}
 	plain := t.route.Mode == ModeEndpoint
 	fd, early, ok := warm.Take(plain)
