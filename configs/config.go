@@ -112,6 +112,7 @@ type Listener struct {
 	DeferAccept bool // TCP_DEFER_ACCEPT; default false
 
 	ProxyProtocol string // "off" (default), "optional" or "required"
+	TLS           *TLS   // nil (default) = plain
 
 	Pos Pos // of the address
 }

@@ -9,14 +9,16 @@ const (
 	keyBytesMax  = 128     // longest key that is looked up and suggested for
 
 	listenersMax = 256
-	routesMax    = 4096
-	upstreamsMax = 4096
-	serversMax   = 256  // per upstream
-	sourcesMax   = 64   // of an upstream
-	hostsMax     = 1024 // per route
-	originsMax   = 1024 // per route
-	headersMax   = 32   // conditions of a route, and fields it sets or removes
-	protocolsMax = 8    // in upgrade
+
+	certificatesMax = 256 // per listener
+	routesMax       = 4096
+	upstreamsMax    = 4096
+	serversMax      = 256  // per upstream
+	sourcesMax      = 64   // of an upstream
+	hostsMax        = 1024 // per route
+	originsMax      = 1024 // per route
+	headersMax      = 32   // conditions of a route, and fields it sets or removes
+	protocolsMax    = 8    // in upgrade
 
 	subprotocolsMax = 32 // per route
 	networksMax     = 1024

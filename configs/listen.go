@@ -30,7 +30,7 @@ func (d *decoder) listener(n *node) Listener {
 		"group":          d.account(&l.Group),
 		"defer_accept":   d.boolean(&l.DeferAccept),
 		"proxy_protocol": d.enum(&l.ProxyProtocol, []string{"off", "optional", "required"}),
-		"tls":            d.later(nil, ""),
+		"tls":            func(n *node) { l.TLS = d.listenerTLS(n) },
 	})
 	if !ok {
 		return l

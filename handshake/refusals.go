@@ -262,3 +262,9 @@ var (
 		Detail: "The backend chose an extension that was not offered.",
 	}
 )
+
+// RefusalNotTLS is for a client that speaks plain HTTP where TLS is spoken.
+var RefusalNotTLS = &Refusal{
+	Status: 400, Reason: "not_tls",
+	Detail: "This port speaks TLS; use https:// or wss://.",
+}

@@ -59,6 +59,9 @@ type engine interface {
 	pending(s *Socket) bool
 	// await keeps the next wait from sleeping if s.Out could be over without.
 	await(s *Socket)
+	// hold gives a block back to the loop once no send once of this tick can be
+	// reading from it.
+	hold(block []byte)
 	// close ends s.
 	close(s *Socket) (done bool)
 	// wait blocks until something is to be dispatched, wake is called, or

@@ -210,6 +210,8 @@ func (e *epollEngine) pending(*Socket) bool { return false }
 
 func (e *epollEngine) await(*Socket) {}
 
+func (e *epollEngine) hold(block []byte) { e.loop.blocks.give(block) }
+
 func (e *epollEngine) addTo(*Stats) {}
 
 func (e *epollEngine) memory() int { return len(e.scratch) }

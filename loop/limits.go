@@ -36,6 +36,19 @@ const (
 	// socketsUntold is how many sockets a loop expects if nobody says.
 	socketsUntold = 16 << 10
 
+	// blockSmall and blockLarge are the sizes of the buffers of layered sockets: a
+	// message, and what one receive may bring behind a record that was not whole.
+	blockSmall = 4 << 10
+	blockLarge = LendMax + 20<<10
+
+	// blocksKept is how many of each size a loop keeps for reuse.
+	blocksKept = 64
+
+	// recordPlain is the most that a record of a layer carries, and recordOverhead
+	// the most that it adds (TLS 1.2 with CBC: RFC 5246 section 6.2.3).
+	recordPlain    = 16 << 10
+	recordOverhead = 5 + 16 + 48 + 256
+
 	// postsMax bounds the messages from other goroutines that wait for a loop.
 	postsMax = 64 << 10
 )

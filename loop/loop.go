@@ -29,6 +29,8 @@ type Loop struct {
 	ticks   uint64
 	pin     int // CPU index to bind to, or -1
 
+	blocks blocks // of layered sockets
+
 	posts   []func() // guarded by postsMu
 	postsMu sync.Mutex
 	woken   bool     // guarded by postsMu: a wake-up is on its way

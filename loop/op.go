@@ -122,4 +122,5 @@ const (
 	flagEarly      // io_uring: something came that nobody wanted yet
 	flagDrained    // io_uring: the last large read has emptied it
 	flagClosing    // Close was called and is not over
+	flagLayered    // a layer stands between the socket and its owner
 )

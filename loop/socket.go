@@ -11,7 +11,12 @@ func (l *Loop) Attach(s *Socket, fd sys.FD, owner Owner) {
 
 // Recv starts to lend what s receives to its owner, until the end of the
 // stream (N = 0), an error, or StopIn. Unless In is idle it is a bug.
-func (l *Loop) Recv(s *Socket) { l.startIn(s, Recv) }
+func (l *Loop) Recv(s *Socket) {
+	l.startIn(s, Recv)
+	if y := s.layered(); y != nil && y.pending && y.ready {
+		_ = l.Post(y.deliver) // which a loop that has ended does not need
+	}
+}
 
 // PollIn tells the owner once when s is readable, without holding a buffer.
 // again says that the owner stopped for fairness, not because it met EAGAIN.
@@ -65,6 +70,9 @@ func (l *Loop) StopIn(s *Socket) (over bool) {
 func (l *Loop) Send(s *Socket, buf []byte, once bool) (done bool) {
 	op := &s.Out
 	mustBeIdle(op)
+	if y := s.layered(); y != nil {
+		return y.send(buf)
+	}
 	*op = Op{Kind: Send, once: once}
 	op.setBuf(buf)
 	return l.engine.submit(s, op)
@@ -90,6 +98,9 @@ func (l *Loop) PollOut(s *Socket) {
 func (l *Loop) Connect(s *Socket, addr *sys.Sockaddr, first []byte) (done bool) {
 	op := &s.Out
 	mustBeIdle(op)
+	if y := s.layered(); y != nil {
+		return y.connect(addr, first)
+	}
 	*op = Op{Kind: Connect}
 	op.setBuf(first)
 	return l.engine.connect(s, addr)
@@ -116,7 +127,12 @@ func (l *Loop) Forget(s *Socket) {
 // Close ends s: what is in flight is cancelled and joined, then the descriptor
 // is closed. It reports whether all that is done; otherwise a completion with
 // kind Close says so later, and s and its buffers must stay until then.
-func (l *Loop) Close(s *Socket) (done bool) { return l.engine.close(s) }
+func (l *Loop) Close(s *Socket) (done bool) {
+	if y := s.layered(); y != nil && !y.closed {
+		y.close()
+	}
+	return l.engine.close(s)
+}
 
 func (l *Loop) startIn(s *Socket, kind Kind) {
 	op := &s.In

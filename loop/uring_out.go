@@ -61,6 +61,19 @@ func (e *uringEngine) finishSends() {
 		bytes.end()
 	}
 	e.held = e.held[:0]
+	for i, block := range e.blocks {
+		e.blocks[i] = nil
+		e.loop.blocks.give(block)
+	}
+	e.blocks = e.blocks[:0]
+}
+
+func (e *uringEngine) hold(block []byte) {
+	if len(e.sends) == 0 {
+		e.loop.blocks.give(block)
+		return
+	}
+	e.blocks = append(e.blocks, block)
 }
 
 // wentShort notes how a send once failed. EAGAIN says that nothing went.

@@ -16,7 +16,7 @@ type acceptor struct {
 	waiting  sys.FD // accepted, but there is no room for its tunnel; or NoFD
 	peer     netip.AddrPort
 	tcp      bool
-	greeting Greeting
+	listener *Listener
 	spread   []*worker // for a socket that only one loop listens on: all of them
 	closed   func()    // set while closing: called when that is done
 }
@@ -99,12 +99,12 @@ func (a *acceptor) hand(fd sys.FD, peer netip.AddrPort) {
 	}
 	if to != a.worker {
 		to.load.Add(1) // until it arrives
-		if to.loop.Post(func() { to.load.Add(-1); to.accept(fd, peer, a.greeting) }) == nil {
+		if to.loop.Post(func() { to.load.Add(-1); to.accept(fd, peer, a.listener) }) == nil {
 			return
 		}
 		to.load.Add(-1)
 	}
-	a.worker.accept(fd, peer, a.greeting)
+	a.worker.accept(fd, peer, a.listener)
 }
 
 // close empties the queue and stops listening: connections still in it would

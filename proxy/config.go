@@ -9,6 +9,7 @@ import (
 	"wsplice/handshake"
 	"wsplice/pool"
 	"wsplice/route"
+	"wsplice/secure"
 )
 
 // Config is what a Server runs. It must not be changed while it does.
@@ -64,6 +65,15 @@ type Listener struct {
 	Network     string // "tcp" or "unix"
 	Address     string // host:port, or a path
 	DeferAccept bool   // TCP: wake up only when the client has sent something
+
+	// TLS makes the sessions of its clients; nil = plain. A PROXY header comes
+	// before the hello.
+	TLS *secure.Server
+
+	// SubjectHeader and FingerprintHeader tell the backend of the client's
+	// certificate; "" = they do not. No route passes on what clients send under such
+	// a name, on whatever listener.
+	SubjectHeader, FingerprintHeader string
 
 	// ProxyProtocol believes whoever connects: only a balancer may be able to.
 	ProxyProtocol Greeting

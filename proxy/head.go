@@ -65,7 +65,7 @@ func (t *Tunnel) forwardBy(chosen *Route) (handshake.Forward, *handshake.Refusal
 		return handshake.Forward{}, handshake.RefusalDotSegment
 	}
 	forward := handshake.Forward{
-		Target: w.target, Proto: "http", Trusted: w.server.trusts(t.peer),
+		Target: w.target, Proto: t.scheme(), Trusted: w.server.trusts(t.peer),
 		Set: chosen.Set, Remove: chosen.Remove,
 	}
 	if t.peer.IsValid() {

@@ -29,6 +29,7 @@ const (
 	lineClose
 	lineRefused
 	lineRelayed
+	lineInsecure
 )
 
 // A line is what the loop knows; formatting it is the writer's work.
@@ -43,6 +44,7 @@ type line struct {
 	route     string
 	backend   string
 	refusal   *handshake.Refusal // our own answer
+	err       error              // of a TLS handshake
 	status    int                // of the backend's
 	target    string
 	up, down  flowLine
@@ -95,6 +97,9 @@ func (l *line) write(log *slog.Logger) {
 		record.Message = "backend refused"
 		record.AddAttrs(slog.Int("status", l.status), slog.String("route", l.route),
 			slog.String("backend", l.backend), slog.String("target", l.target))
+	case lineInsecure:
+		record.Message = "TLS handshake failed"
+		record.AddAttrs(slog.String("because", l.err.Error()))
 	case lineOpen:
 		record.AddAttrs(slog.String("route", l.route), slog.String("backend", l.backend), slog.String("target", l.target))
 	case lineClose:
@@ -148,6 +153,16 @@ func (j *journal) refused(w *worker, t *Tunnel, r *handshake.Refusal) {
 	}
 	l := w.line(t, lineRefused)
 	l.refusal, l.target = r, t.loggedTarget()
+	j.put(l)
+}
+
+// insecure logs that a client's TLS handshake has failed.
+func (j *journal) insecure(w *worker, t *Tunnel, err error) {
+	if !j.enabled() {
+		return
+	}
+	l := w.line(t, lineInsecure)
+	l.err = err
 	j.put(l)
 }
 

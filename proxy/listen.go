@@ -172,7 +172,7 @@ func (b *bound) start(workers []*worker) {
 	for i, fd := range b.sockets {
 		a := &acceptor{
 			worker: workers[i], waiting: sys.NoFD,
-			tcp: b.listener.Network != "unix", greeting: b.listener.ProxyProtocol,
+			tcp: b.listener.Network != "unix", listener: b.listener,
 		}
 		if len(b.sockets) < len(workers) {
 			a.spread = workers

@@ -149,7 +149,7 @@ func (t *Tunnel) settleParting() {
 			t.giveUp(f)
 		default:
 			f.finished = true
-			sink.FD.ShutdownWrite()
+			t.worker.loop.ShutdownWrite(sink)
 		}
 	}
 	if t.up.finished && t.down.finished && t.up.gone && t.down.gone {

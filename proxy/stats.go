@@ -39,6 +39,7 @@ type counters struct {
 	syncRefused     uint64
 	warmTaken       uint64
 	warmDead        uint64
+	tlsFailures     uint64
 }
 
 // Stats are the counters of all loops.

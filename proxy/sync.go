@@ -56,7 +56,7 @@ type ending struct {
 // wantsSync reports whether the tunnel is to be served by goroutines now.
 // bytesCame says that the peers are talking.
 func (t *Tunnel) wantsSync(bytesCame bool) bool {
-	return t.route.Sync || bytesCame && t.route.AsyncDelay > 0
+	return (t.route.Sync || bytesCame && t.route.AsyncDelay > 0) && !t.secured()
 }
 
 // startSync begins to hand the tunnel over, unless a peer is slow: then the loop

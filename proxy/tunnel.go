@@ -45,8 +45,7 @@ type Tunnel struct {
 	served   bool // had a request answered by a backend before this one
 	guarded  bool // the kernel watches whether the backend is still there
 
-	greeting  Greeting // of the listener
-	announced bool     // peer is from the PROXY header, not the socket's
+	announced bool // peer is from the PROXY header, not the socket's
 
 	syncing  bool  // on the way to synchronous service, once nothing is in flight
 	partings uint8 // times that parting was waited for
@@ -58,11 +57,12 @@ type Tunnel struct {
 	closedFirst atomic.Uint32 // the side whose Close frame came first
 
 	// Who. The lease on server is held from picking until release.
-	client  loop.Socket
-	backend loop.Socket
-	peer    netip.AddrPort // of the client, not of a balancer; invalid for a unix socket
-	route   *Route
-	server  *pool.Server
+	listener *Listener
+	client   loop.Socket
+	backend  loop.Socket
+	peer     netip.AddrPort // of the client, not of a balancer; invalid for a unix socket
+	route    *Route
+	server   *pool.Server
 
 	// The phase before relaying; nil before the first byte and while relaying.
 	x *exchange

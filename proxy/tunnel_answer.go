@@ -215,7 +215,7 @@ func (t *Tunnel) linger(s *loop.Socket) {
 	if other.Open() {
 		w.loop.Close(other)
 	}
-	s.FD.ShutdownWrite()
+	w.loop.ShutdownWrite(s)
 	w.loop.Arm(&t.timer, t, lingerTimeout)
 	w.loop.Pause(s)
 	w.loop.Recv(s)

@@ -37,13 +37,14 @@ const (
 	causeProtocol
 	causeViolation // a client's frames broke RFC 6455
 	causeNotText   // what is to be sent as text is not UTF-8
+	causeTLS       // a TLS record is not as it must be
 )
 
 func (c cause) String() string {
 	return [...]string{
 		"none", "end of stream", "connection reset", "peer vanished", "socket error", "idle timeout",
 		"lifetime", "pong timeout", "half-close timeout", "shutdown", "linger timeout", "malformed answer",
-		"protocol violation", "invalid UTF-8",
+		"protocol violation", "invalid UTF-8", "TLS error",
 	}[c]
 }
 
@@ -55,6 +56,8 @@ func causeOf(errno sys.Errno) cause {
 		return causeReset
 	case sys.ETIMEDOUT:
 		return causeTimedOut
+	case sys.EPROTO:
+		return causeTLS
 	}
 	return causeError
 }

@@ -17,7 +17,7 @@ func (t *Tunnel) onGreeting(op *loop.Op) {
 	switch {
 	case verdict == greeting.Incomplete:
 		return
-	case verdict == greeting.Malformed, verdict == greeting.Absent && t.greeting == GreetingRequired:
+	case verdict == greeting.Malformed, verdict == greeting.Absent && t.listener.ProxyProtocol == GreetingRequired:
 		t.worker.loop.Pause(&t.client)
 		t.refuse(handshake.RefusalProxyHeader)
 		return
@@ -26,6 +26,10 @@ func (t *Tunnel) onGreeting(op *loop.Op) {
 	}
 	t.setState(stateReading)
 	x.request = x.request[:copy(x.request, x.request[header.Bytes:])]
+	if t.listener.TLS != nil {
+		t.secureClient(x.request)
+		x.request = x.request[:0]
+	}
 	if len(x.request) > 0 {
 		t.scanRequest()
 		return

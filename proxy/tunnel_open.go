@@ -11,14 +11,15 @@ import (
 
 // open begins the life of a tunnel with an accepted connection. The two
 // descriptors of a tunnel were taken from the budget.
-func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort, greeting Greeting) {
-	t.peer, t.greeting = peer, greeting
-	if greeting == GreetingOff {
+func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort, listener *Listener) {
+	t.peer, t.listener = peer, listener
+	t.worker.loop.Attach(&t.client, fd, t)
+	if listener.ProxyProtocol == GreetingOff {
 		t.setState(stateReading)
+		t.secureClient(nil)
 	} else {
 		t.setState(stateGreeting)
 	}
-	t.worker.loop.Attach(&t.client, fd, t)
 	t.worker.loop.Arm(&t.timer, t, t.worker.server.config.Timeouts.Head)
 	t.worker.loop.Recv(&t.client)
 }
@@ -32,6 +33,10 @@ func (t *Tunnel) onRequest(op *loop.Op) {
 
 // collect appends what came to the request, or closes the tunnel at its end.
 func (t *Tunnel) collect(op *loop.Op) bool {
+	if op.Err() == sys.EPROTO {
+		t.insecure()
+		return false
+	}
 	if op.Err() != 0 || op.N == 0 {
 		t.close() // gone before it asked for anything
 		return false

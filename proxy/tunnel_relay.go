@@ -136,7 +136,7 @@ func (t *Tunnel) steer(f *flow, source, sink *loop.Socket, n int) {
 		f.toSplice = false // pausing leaves bytes with the engine, and they come first
 		t.holdBack(source)
 	case f.slow: // nothing is gained by splicing into such a sink
-	case !source.Urgent() && t.turnedBulk(f, n):
+	case !source.Urgent() && !t.secured() && t.turnedBulk(f, n):
 		f.toSplice = true
 		switch over := loop.StopIn(source); {
 		case sink.Out.InFlight():
@@ -449,7 +449,7 @@ func (t *Tunnel) finish(f *flow) {
 	f.finished = true
 	if t.cause != causeEnd || !t.opposite(f).finished { // else closing says it
 		_, sink := t.ends(f)
-		sink.FD.ShutdownWrite()
+		t.worker.loop.ShutdownWrite(sink)
 	}
 	t.settle()
 }

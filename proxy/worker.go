@@ -102,10 +102,10 @@ func (w *worker) post(f func()) {
 }
 
 // accept begins a tunnel with a connection whose descriptors are reserved.
-func (w *worker) accept(fd sys.FD, peer netip.AddrPort, greeting Greeting) {
+func (w *worker) accept(fd sys.FD, peer netip.AddrPort, listener *Listener) {
 	t := w.take()
 	w.counters.accepted++
-	t.open(fd, peer, greeting)
+	t.open(fd, peer, listener)
 }
 
 // take returns a free slot.

@@ -19,7 +19,7 @@ import (
 const resolveTimeout = 10 * time.Second
 
 // buildProxy turns a checked configuration into what the proxy runs.
-func buildProxy(c *configs.Config, log *slog.Logger, spawned *spawned) (proxy.Config, error) {
+func buildProxy(c *configs.Config, log *slog.Logger, spawned *spawned, secured *secured) (proxy.Config, error) {
 	p := proxy.Config{
 		Loops:  c.Loops,
 		Engine: c.Engine,
@@ -45,7 +45,7 @@ func buildProxy(c *configs.Config, log *slog.Logger, spawned *spawned) (proxy.Co
 		p.LogTunnels = proxy.LogOff
 	}
 	for _, l := range c.Listeners {
-		listener, err := buildListener(l)
+		listener, err := buildListener(l, secured)
 		if err != nil {
 			return p, at(l.Pos, err)
 		}
@@ -60,13 +60,32 @@ var greetings = map[string]proxy.Greeting{
 	"off": proxy.GreetingOff, "optional": proxy.GreetingOptional, "required": proxy.GreetingRequired,
 }
 
-func buildListener(l configs.Listener) (proxy.Listener, error) {
-	greeting := greetings[l.ProxyProtocol]
+func buildListener(l configs.Listener, secured *secured) (proxy.Listener, error) {
+	built := proxy.Listener{
+		Network: "tcp", Address: l.Address, DeferAccept: l.DeferAccept, ProxyProtocol: greetings[l.ProxyProtocol],
+	}
+	if l.TLS != nil {
+		var err error
+		if built.TLS, err = secured.server(l.TLS); err != nil {
+			return built, err
+		}
+		built.SubjectHeader, built.FingerprintHeader = l.TLS.SubjectHeader, l.TLS.FingerprintHeader
+	}
 	path, isUnix := l.SocketPath()
 	if !isUnix {
-		return proxy.Listener{Network: "tcp", Address: l.Address, DeferAccept: l.DeferAccept, ProxyProtocol: greeting}, nil
+		return built, nil
 	}
-	uid, err := lookupID(l.Owner, func(name string) (string, error) {
+	built.Network, built.Address, built.Mode = "unix", path, l.Mode
+	var err error
+	if built.UID, built.GID, err = accounts(l); err != nil {
+		return built, err
+	}
+	return built, nil
+}
+
+// accounts returns the numbers of a unix socket's owner and group.
+func accounts(l configs.Listener) (uid, gid int, err error) {
+	uid, err = lookupID(l.Owner, func(name string) (string, error) {
 		u, err := user.Lookup(name)
 		if err != nil {
 			return "", err
@@ -74,16 +93,16 @@ func buildListener(l configs.Listener) (proxy.Listener, error) {
 		return u.Uid, nil
 	})
 	if err != nil {
-		return proxy.Listener{}, err
+		return uid, gid, err
 	}
-	gid, err := lookupID(l.Group, func(name string) (string, error) {
+	gid, err = lookupID(l.Group, func(name string) (string, error) {
 		g, err := user.LookupGroup(name)
 		if err != nil {
 			return "", err
 		}
 		return g.Gid, nil
 	})
-	return proxy.Listener{Network: "unix", Address: path, Mode: l.Mode, UID: uid, GID: gid, ProxyProtocol: greeting}, err
+	return uid, gid, err
 }
 
 // lookupID returns the number of a user or group given by name or number, -1

@@ -51,7 +51,9 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	stdlog.SetOutput(io.Discard)
 	backends := newSpawned(log)
 	defer backends.manager.Close()
-	p, err := buildProxy(c, log, backends)
+	secured := newSecured(log)
+	defer secured.Close()
+	p, err := buildProxy(c, log, backends, secured)
 	if err != nil {
 		return err
 	}

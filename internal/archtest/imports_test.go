@@ -19,7 +19,8 @@ const module = "wsplice/"
 var imports = map[string][]string{
 	"cmd/wsplice": {"..."},
 	"proxy": {
-		"loop", "greeting", "handshake", "route", "admission", "frame", "deflate", "splice", "pool", "gateway", "internal/sys",
+		"loop", "greeting", "handshake", "route", "admission", "frame", "deflate", "secure", "splice", "pool", "gateway",
+		"internal/sys",
 	},
 
 	// It serves what the loop has judged, at a backend of the pool.
@@ -39,6 +40,7 @@ var imports = map[string][]string{
 	"deflate":   {},
 	"greeting":  {},
 	"admission": {},
+	"secure":    {},
 	"admin":     {},
 	"configs":   {},
 	"importer":  {},

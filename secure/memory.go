@@ -1,0 +1,149 @@
+package secure
+
+import (
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// memory is the connection below a tls.Conn: what was fed is read, and what is
+// written is kept until it is taken.
+//
+// While the handshake goes on, a read waits, outside the gate. After that it ends
+// with a temporary error when nothing is left: crypto/tls then goes on with what
+// it has of a record when there is more.
+type memory struct {
+	gate *Gate
+	wake func() // tells that the handshake waits, or is over
+
+	mu     sync.Mutex
+	more   sync.Cond
+	in     []byte // fed and not read
+	out    []byte // written and not taken
+	waits  bool   // reads wait
+	closed bool
+}
+
+var _ net.Conn = (*memory)(nil)
+
+// errEmpty is a net.Error that says to come again.
+var errEmpty net.Error = emptyError{}
+
+type emptyError struct{}
+
+func (emptyError) Error() string   { return "secure: nothing left to read" }
+func (emptyError) Timeout() bool   { return true }
+func (emptyError) Temporary() bool { return true }
+
+// feed adds what came. Outside the handshake it is lent, and read before the next
+// call.
+func (m *memory) feed(b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return
+	case !m.waits && len(m.in) == 0:
+		m.in = b
+		return
+	case m.waits && len(m.in)+len(b) > waitingMax:
+		m.closed = true
+	default:
+		m.in = append(m.in, b...)
+	}
+	m.more.Signal()
+}
+
+// Read gives crypto/tls what was fed.
+func (m *memory) Read(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.waits && len(m.in) == 0 && !m.closed {
+		m.gate.leave()
+		if len(m.out) > 0 {
+			m.wake()
+		}
+		m.more.Wait()
+		m.mu.Unlock()
+		m.gate.enter()
+		m.mu.Lock()
+	}
+	if m.closed {
+		return 0, net.ErrClosed
+	}
+	if len(m.in) == 0 {
+		return 0, errEmpty
+	}
+	n := copy(p, m.in)
+	m.in = m.in[n:]
+	return n, nil
+}
+
+// Write keeps p.
+func (m *memory) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.out = append(m.out, p...)
+	return len(p), nil
+}
+
+// take appends what was written to dst.
+func (m *memory) take(dst []byte) []byte {
+	m.lend(dst)
+	return m.back()
+}
+
+// lend makes writes append to dst, behind what was written already, until back
+// returns it.
+func (m *memory) lend(dst []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.out = append(dst, m.out...)
+}
+
+func (m *memory) back() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := m.out
+	m.out = nil
+	return out
+}
+
+// unread returns how many bytes were fed and not read.
+func (m *memory) unread() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.in)
+}
+
+// settle ends the waiting of reads: what was fed from now on is lent.
+func (m *memory) settle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waits = false
+}
+
+// Close ends a read that waits.
+func (m *memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.more.Signal()
+	return nil
+}
+
+// LocalAddr and RemoteAddr name nobody; crypto/tls does not ask.
+func (m *memory) LocalAddr() net.Addr { return nil }
+
+// RemoteAddr is LocalAddr.
+func (m *memory) RemoteAddr() net.Addr { return nil }
+
+// SetDeadline does nothing: the loop has the clocks.
+func (m *memory) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (m *memory) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline fails: without one, crypto/tls does not break off a write.
+func (m *memory) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
