@@ -143,7 +143,17 @@ type Upstream struct {
 	Warm   int     // connections kept open ahead of need, per server; 0 (default) = none
 	Health *Health // nil (default) = servers are not checked
 
+	TLS *BackendTLS // of the servers of wss:// and https://; nil (default) = the system's CAs
+
 	Pos Pos
+}
+
+// A BackendTLS says how servers are verified, and what they are shown.
+type BackendTLS struct {
+	CA         string   // PEM file of who signs their certificates; "" = the system's
+	ServerName string   // that a certificate must be for, and SNI; "" = the host of the URL
+	Insecure   bool     // any certificate will do; default false
+	Client     *KeyPair // our own certificate; nil = none
 }
 
 // A StickyCookie names the server that a client was at before: by its route,

@@ -68,7 +68,7 @@ type Header struct{ Name, Value string }
 
 // A Target is one backend address.
 type Target struct {
-	Scheme  string // "ws" or "http", as written: the same on the wire; "tcp" of an endpoint; "" for a bare unix target
+	Scheme  string // "ws" or "http" as written, the same on the wire; "wss", "https"; "tcp" of an endpoint; "" for a bare unix target
 	Network string // "tcp" or "unix"
 	Address string // host:port with the port always given, or a socket path
 

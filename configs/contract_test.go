@@ -52,7 +52,12 @@ owner: root
 group: root
 proxy_protocol: optional
 proxy_protocol: required
-later tls: {certificates: [{cert: FILE, key: FILE}], client_ca: FILE, min_version: "1.2"}`},
+tls: {certificates: [{cert: c.pem, key: k.pem}]}`},
+	{"listeners: [{address: \"unix:/s\", tls: {certificates: [{cert: c.pem, key: k.pem}], client_ca: c.pem, %s}}]", `
+min_version: "1.3"
+later kernel: on
+subject_header: X-Client-Subject
+fingerprint_header: X-Client-Fingerprint`},
 	{"listeners: [{address: \":80\", %s}]", `
 defer_accept: on`},
 	{"routes: [{path: /, to: \"ws://b\", %s}]", `
@@ -96,8 +101,8 @@ to: "http://b"
 to: unix:/s
 to: unix:/s|ws://b
 to: unix:/s|http://b
-later to: "wss://b"
-later to: "https://b"
+to: "wss://b"
+to: "https://b"
 upstream: base
 upstream: base, rewrite: /x`},
 	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{socket: /s}], %s}}", `
@@ -118,8 +123,11 @@ source: [10.0.0.1]
 warm: 1
 health: {type: websocket, path: /health, interval: 5s, timeout: 2s, rise: 1, fall: 2}
 health: {type: tcp}
-health: {type: http, path: "/?q"}
-later tls: {ca: FILE, server_name: "", insecure: false, cert: FILE, key: FILE}`},
+health: {type: http, path: "/?q"}`},
+	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{url: \"wss://b\"}], %s}}", `
+tls: {ca: c.pem, server_name: "", insecure: false, cert: c.pem, key: k.pem}
+tls: {server_name: b.test}
+tls: {insecure: on}`},
 	{"upstreams: {u: {servers: [{socket: /s, route: a}], sticky_cookie: {name: x, %s}}}", `
 insert: on`},
 	{"upstreams: {base: {servers: [{socket: /s}]}, u: {servers: [{socket: /s}], health: {%s}}}", `
@@ -191,6 +199,7 @@ func TestEveryKeyWorksOrSaysNotYet(t *testing.T) {
 	if err := os.WriteFile("f.yaml", []byte("a token"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	writePair(t, "c.pem", "k.pem")
 	for _, c := range contract {
 		for line := range strings.SplitSeq(strings.TrimSpace(c.keys), "\n") {
 			key, later := strings.CutPrefix(line, "later ")

@@ -55,7 +55,7 @@ func (d *decoder) endpointShape(n *node, r *Route, c *Config) {
 		d.wrong(value, "an endpoint speaks websocket and nothing else; remove the key")
 	}
 	for _, s := range serversOf(r, c) {
-		if s.Target.Scheme == "ws" || s.Target.Scheme == "http" {
+		if s.Target.Scheme != "tcp" && s.Target.Scheme != "" {
 			d.warn(n.get("upstream").Pos, "%s: %s in line %d is to get the bytes of the messages and no request; "+
 				"if it speaks no WebSocket, write tcp://", n.get("upstream").path(), s.Target, s.Pos.Line)
 		}
@@ -124,7 +124,7 @@ func parseTCP(authority, path string) (Target, error) {
 		return t, errTCPPort
 	}
 	var err error
-	t.Address, _, err = parseAuthority(authority)
+	t.Address, _, err = parseAuthority(authority, "")
 	t.Host = t.Address
 	return t, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -79,8 +80,9 @@ func (d *decoder) unixTarget(n *node, s string, g groups) *Target {
 	return t
 }
 
-// parseTarget reads ws://host[:port][/path], http:// or tcp://host:port, and with
-// groups also a query. The string's groups are already checked.
+// parseTarget reads ws://host[:port][/path], http://, wss:// or https:// likewise, or
+// tcp://host:port, and with groups also a query. The string's groups are already
+// checked.
 func parseTarget(s string, g groups) (Target, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	end := strings.IndexAny(rest, "/?#")
@@ -93,20 +95,19 @@ func parseTarget(s string, g groups) (Target, error) {
 	}
 	scheme = strings.ToLower(scheme)
 	switch {
-	case ok && (scheme == "ws" || scheme == "http"):
+	case ok && slices.Contains([]string{"ws", "wss", "http", "https"}, scheme):
 	case ok && scheme == "tcp":
 		return parseTCP(authority, path)
-	case ok && (scheme == "wss" || scheme == "https"):
-		return Target{}, fmt.Errorf("%s:// is not supported yet; use ws://, http:// or unix:/path", scheme)
 	default:
-		return Target{}, fmt.Errorf("must be ws://host:port/path, http://host:port/path or unix:/path, but this is %s", quote(s))
+		return Target{}, fmt.Errorf("must be ws://host:port/path, wss://, http:// or https:// likewise, or unix:/path, "+
+			"but this is %s", quote(s))
 	}
 	if strings.Contains(authority, "@") {
 		return Target{}, errors.New("must not carry a user name or password; remove what stands before the @")
 	}
 	t := Target{Scheme: scheme, Network: "tcp"}
 	var err error
-	if t.Address, t.Host, err = parseAuthority(authority); err != nil {
+	if t.Address, t.Host, err = parseAuthority(authority, t.defaultPort()); err != nil {
 		return Target{}, err
 	}
 	t.Path, t.Query, err = parsePathQuery(path, g)
@@ -135,13 +136,23 @@ func parsePathQuery(s string, g groups) (path, query string, err error) {
 	return path, query, err
 }
 
+// TLS reports whether the backend is spoken to by TLS.
+func (t *Target) TLS() bool { return t.Scheme == "wss" || t.Scheme == "https" }
+
+func (t *Target) defaultPort() string {
+	if t.TLS() {
+		return "443"
+	}
+	return "80"
+}
+
 // parseAuthority returns the address to dial and the value of Host for
-// host[:port] with the default port 80.
-func parseAuthority(s string) (address, host string, err error) {
+// host[:port]. Host does not say the default port.
+func parseAuthority(s, defaultPort string) (address, host string, err error) {
 	if strings.Count(s, ":") > 1 && !strings.HasPrefix(s, "[") {
 		return "", "", fmt.Errorf("%s: an IPv6 address stands in brackets: ws://[::1]:9000/", quote(s))
 	}
-	name, port := s, "80"
+	name, port := s, defaultPort
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
 		name, port = s[:i], s[i+1:]
 		if _, err := parsePort(port, 1); err != nil {
@@ -161,7 +172,7 @@ func parseAuthority(s string) (address, host string, err error) {
 	}
 	address, host = net.JoinHostPort(name, port), name
 	switch {
-	case port != "80":
+	case port != defaultPort:
 		host = address
 	case strings.Contains(name, ":"):
 		host = "[" + name + "]"

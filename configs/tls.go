@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,7 @@ func (d *decoder) listenerTLS(n *node) *TLS {
 	ok := d.mapping(n, map[string]decode{
 		"certificates":       func(n *node) { d.certificates(n, t) },
 		"client_ca":          func(n *node) { d.certificateFile(n, &t.ClientCA) },
+		"kernel":             d.later(isText("off"), ""),
 		"min_version":        d.enum(&t.MinVersion, []string{"1.2", "1.3"}),
 		"subject_header":     d.fieldName(&t.SubjectHeader),
 		"fingerprint_header": d.fieldName(&t.FingerprintHeader),
@@ -58,9 +60,11 @@ func (d *decoder) certificates(n *node, t *TLS) {
 // keyPair reads the names of two files that belong together.
 func (d *decoder) keyPair(n *node, to *KeyPair) bool {
 	ok := d.mapping(n, map[string]decode{"cert": d.filePath(&to.Cert), "key": d.filePath(&to.Key)})
-	if !ok {
-		return false
-	}
+	return ok && d.loadPair(n, to)
+}
+
+// loadPair tries the files that n names.
+func (d *decoder) loadPair(n *node, to *KeyPair) bool {
 	if to.Cert == "" || to.Key == "" {
 		if n.get("cert") == nil || n.get("key") == nil {
 			d.wrong(n, "must name both files: {cert: FILE, key: FILE}")
@@ -72,6 +76,56 @@ func (d *decoder) keyPair(n *node, to *KeyPair) bool {
 		return false
 	}
 	return true
+}
+
+// backendTLS reads `upstreams.*.tls`.
+func (d *decoder) backendTLS(n *node) *BackendTLS {
+	t := &BackendTLS{}
+	var client KeyPair
+	d.mapping(n, map[string]decode{
+		"ca":          func(n *node) { d.certificateFile(n, &t.CA) },
+		"server_name": func(n *node) { d.serverName(n, &t.ServerName) },
+		"insecure":    d.boolean(&t.Insecure),
+		"cert":        d.filePath(&client.Cert),
+		"key":         d.filePath(&client.Key),
+	})
+	if n.get("cert") != nil || n.get("key") != nil {
+		if d.loadPair(n, &client) {
+			t.Client = &client
+		}
+	}
+	if t.Insecure {
+		insecure := n.get("insecure")
+		if n.get("ca") != nil {
+			d.wrong(insecure, "takes any certificate, so ca means nothing; remove one of them")
+		}
+		d.warn(insecure.Pos, "%s: whoever can answer in the server's place is taken for it", insecure.path())
+	}
+	return t
+}
+
+// serverName takes a host name; "" is that of the URL.
+func (d *decoder) serverName(n *node, to *string) {
+	if isText("")(n) {
+		return
+	}
+	if s, ok := d.text(n); ok {
+		if *to = strings.ToLower(s); !validHost(*to) {
+			d.wrong(n, "must be a host name, but this is %s", quote(s))
+		}
+	}
+}
+
+// upstreamTLS reports what TLS has no use for.
+func (d *decoder) upstreamTLS(n *node, u *Upstream) {
+	secured := func(s Server) bool { return s.Target.TLS() }
+	given := n.get("tls")
+	switch {
+	case given != nil && len(u.Servers) > 0 && !slices.ContainsFunc(u.Servers, secured):
+		d.wrong(given, "no server is spoken to by TLS; write wss:// instead of ws:// in its url, or remove tls")
+	case u.Warm > 0 && slices.ContainsFunc(u.Servers, secured):
+		d.warn(n.get("warm").Pos, "%s: no connections are kept warm to servers of wss:// and https://", n.get("warm").path())
+	}
 }
 
 // certificateFile reads the name of a PEM file with at least one certificate.

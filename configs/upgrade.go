@@ -82,7 +82,7 @@ func (d *decoder) routeMode(n *node, r *Route, c *Config) {
 	to := n.get("to")
 	if r.Mode == "" {
 		r.Mode = "tunnel"
-		if to != nil && schemeOf(to.text) == "http" {
+		if to != nil && strings.HasPrefix(schemeOf(to.text), "http") {
 			r.Mode = "http"
 		}
 		d.modeOfUpstream(n, r, c)
@@ -119,7 +119,7 @@ func (d *decoder) modeOfUpstream(n *node, r *Route, c *Config) {
 	if i < 0 || len(c.Upstreams[i].Servers) == 0 {
 		return
 	}
-	notHTTP := func(s Server) bool { return s.Target.Scheme != "http" }
+	notHTTP := func(s Server) bool { return !strings.HasPrefix(s.Target.Scheme, "http") }
 	if !slices.ContainsFunc(c.Upstreams[i].Servers, notHTTP) {
 		d.warn(n.get("upstream").Pos, "%s: the servers of %s are http://, but a route without mode takes upgrades only; "+
 			"write mode: http or mode: tunnel", n.get("upstream").path(), r.Upstream)

@@ -47,7 +47,7 @@ func (d *decoder) upstream(n *node, u *Upstream) {
 		"source":           func(n *node) { d.source(n, &u.Source) },
 		"warm":             d.number(&u.Warm, 0, warmMax),
 		"health":           func(n *node) { u.Health = d.health(n) },
-		"tls":              d.later(nil, ""),
+		"tls":              func(n *node) { u.TLS = d.backendTLS(n) },
 	})
 	if ok && n.get("servers") == nil {
 		d.errorAt(u.Pos, "%s: has no servers; add `servers: [{url: ws://host:port}]`", n.path())

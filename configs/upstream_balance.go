@@ -91,6 +91,7 @@ func (d *decoder) upstreamShape(n *node, u *Upstream) {
 			d.warn(s.Pos, "%s: %s has a weight, which means nothing with balance: %s", n.path(), s.Target, u.Balance)
 		}
 	}
+	d.upstreamTLS(n, u)
 	cookie := n.get("sticky_cookie")
 	switch {
 	case len(u.Servers) == 0 || u.Cookie.Name == "":

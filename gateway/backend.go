@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/pool"
+	"wsplice/secure"
 )
 
 // A refusedError is an error that has its answer.
@@ -51,6 +54,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}()
 	upstream := g.job.Upstream
 	var tried pool.Tried
+	none := &refusedError{refusal: handshake.RefusalNoBackend}
 	for range upstream.Retries() + 1 {
 		server := upstream.Pick(&tried, g.job.Key)
 		if server == nil {
@@ -70,8 +74,9 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !errors.As(err, &refused) || !refused.dial || r.Context().Err() != nil {
 			return nil, err
 		}
+		none = refused
 	}
-	return nil, &refusedError{refusal: handshake.RefusalNoBackend}
+	return nil, none
 }
 
 // A leasedBody is the body of an answer, which ends the lease on its server.
@@ -157,6 +162,9 @@ func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		}
 		var conn net.Conn
 		if conn, err = w.dialOne(ctx, to, &addresses[turn.Index(i)]); err == nil {
+			conn, err = w.secureConn(ctx, to, conn)
+		}
+		if err == nil {
 			to.server.Connected()
 			return &backendConn{Conn: conn, gateway: w, to: to}, nil
 		}
@@ -170,7 +178,35 @@ func (w *Gateway) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		to.server.Failed(err)
 	}
 	w.config.Budget.Give(1)
-	return nil, &refusedError{refusal: handshake.RefusalNoBackend, dial: true, cause: err}
+	refusal := handshake.RefusalNoBackend
+	if errors.Is(err, errTLS) {
+		refusal = handshake.RefusalBackendTLS
+	}
+	return nil, &refusedError{refusal: refusal, dial: true, cause: err}
+}
+
+// errTLS says that a handshake of TLS has failed.
+var errTLS = errors.New("gateway: TLS handshake failed")
+
+// secureConn speaks TLS over a connection to a server that wants that, within the
+// time for a dial. It closes conn if that fails.
+func (w *Gateway) secureConn(ctx context.Context, to *dialTo, conn net.Conn) (net.Conn, error) {
+	config := to.server.TLS()
+	if config == nil {
+		return conn, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.config.Dial)
+	defer cancel()
+	secured := tls.Client(conn, config)
+	err := secured.HandshakeContext(ctx)
+	if err == nil {
+		return secured, nil
+	}
+	conn.Close()
+	if ctx.Err() == nil {
+		w.config.Log.Warn("TLS handshake failed", "backend", to.server.Name(), "because", secure.Explain(err))
+	}
+	return nil, fmt.Errorf("%w: %w", errTLS, err)
 }
 
 // dialOne connects to one address, from the upstream's next source.

@@ -33,6 +33,7 @@ type gate struct {
 
 	// Reading. complete says that the request has passed to its end.
 	reading  sync.Mutex // held during a Read
+	opened   []byte     // by the layer, and not passed
 	head     []byte     // still to pass
 	behind   []byte     // received and not passed
 	body     handshake.Body
@@ -175,7 +176,7 @@ func (g *gate) receive(p []byte, limit time.Duration) (int, error) {
 	}
 	_ = g.conn.SetReadDeadline(deadline) // fails once it is closed, as the read will
 	g.mu.Unlock()
-	n, err := g.conn.Read(p)
+	n, err := g.readConn(p)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
@@ -199,14 +200,20 @@ func (g *gate) blame(fault *handshake.Refusal) {
 
 // Write sends to the client.
 func (g *gate) Write(p []byte) (int, error) {
-	return writePaced(g.conn, p, func() error {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.cutOff {
-			return os.ErrDeadlineExceeded
-		}
-		return g.conn.SetWriteDeadline(time.Now().Add(g.gateway.config.Stall))
-	})
+	if g.job.Layer != nil {
+		return g.writeLayer(p)
+	}
+	return writePaced(g.conn, p, g.armWrite)
+}
+
+// armWrite sets the deadline of the next write.
+func (g *gate) armWrite() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cutOff {
+		return os.ErrDeadlineExceeded
+	}
+	return g.conn.SetWriteDeadline(time.Now().Add(g.gateway.config.Stall))
 }
 
 // writePaced writes p, as long as some of it goes each time that arm has set the
@@ -300,7 +307,7 @@ func (g *gate) Close() error {
 // report says how the visit ended, once net/http is done with the closed gate.
 func (g *gate) report() {
 	g.reading.Lock()
-	behind := g.behind
+	behind := append(g.behind, g.opened...)
 	g.reading.Unlock()
 	g.mu.Lock()
 	result := g.result

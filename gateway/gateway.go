@@ -53,6 +53,10 @@ type Gateway struct {
 type Job struct {
 	FD sys.FD // non-blocking; the gateway's from Serve on
 
+	// Layer stands between FD and the bytes of HTTP; nil = nothing does. Open and
+	// Seal are called side by side. It goes back with Done.
+	Layer Layer
+
 	// Head is what net/http is to see (handshake.Request.AppendOrdinary): its
 	// target is the backend's. Body is the scanner of what follows, and Behind
 	// what came already. Both slices must stay as they are until Done.

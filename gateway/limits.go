@@ -29,6 +29,11 @@ const (
 	idlePerServerMax = 32
 	idleTime         = 30 * time.Second
 
+	// layerReadBytes is what is read at a time below a layer, and layerWriteBytes
+	// what is sealed at a time: a record of TLS.
+	layerReadBytes  = 16 << 10
+	layerWriteBytes = 16 << 10
+
 	// copyBytes is the size of the buffers that answers are copied through.
 	copyBytes = 32 << 10
 )

@@ -197,6 +197,10 @@ var (
 		Status: 503, Reason: "no_backend", Header: "Retry-After: 1\r\n",
 		Detail: "No backend can be reached; try again shortly.",
 	}
+	RefusalBackendTLS = &Refusal{
+		Status: 502, Reason: "backend_tls",
+		Detail: "The TLS handshake with the backend failed; the log of this server says why.",
+	}
 	RefusalUpgradeTimeout = &Refusal{
 		Status: 504, Reason: "upgrade_timeout",
 		Detail: "The backend did not answer in time.",

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -81,13 +82,27 @@ func (p *probe) dial(ctx context.Context) (net.Conn, error) {
 		network, address := addresses[i].Dial()
 		var conn net.Conn
 		if conn, err = dialer.DialContext(ctx, network, address); err == nil {
-			return conn, nil
+			return p.secured(ctx, conn)
 		}
 		if shortage(err) {
 			break
 		}
 	}
 	return nil, fmt.Errorf("connect: %w", err)
+}
+
+// secured speaks TLS over conn where the server wants that.
+func (p *probe) secured(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	config := p.server.TLS()
+	if config == nil {
+		return conn, nil
+	}
+	client := tls.Client(conn, config)
+	if err := client.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return client, nil
 }
 
 // reason is what the log says of a failed check.

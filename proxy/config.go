@@ -20,7 +20,11 @@ type Config struct {
 
 	Listeners []Listener
 	Routes    []Route
-	Pages     []Page // answers of our own, looked up before the routes
+
+	// Handshakes bounds those of TLS at backends; nil where no server has TLS.
+	Handshakes *secure.Gate
+
+	Pages []Page // answers of our own, looked up before the routes
 
 	// Trusted are the networks whose X-Forwarded-* and Forwarded are believed.
 	// A client of a unix socket is a process of this machine, as one that comes

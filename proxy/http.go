@@ -39,7 +39,7 @@ func (t *Tunnel) depart() {
 	w, x := t.worker, t.x
 	w.loop.Forget(&t.client)
 	x.cut = w.server.gateway.Serve(gateway.Job{
-		FD: x.lent, Head: x.out, Body: x.body, Behind: x.early(),
+		FD: x.lent, Layer: t.layer(), Head: x.out, Body: x.body, Behind: x.early(),
 		Upstream: t.route.Upstream, Key: x.search.key, PreserveHost: t.route.PreserveHost,
 		Done: func(r gateway.Result) { w.post(func() { t.comeBack(&r) }) },
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wsplice/handshake"
+	"wsplice/secure"
 )
 
 // A journal takes the log lines of one loop through a bounded queue to a
@@ -99,7 +100,10 @@ func (l *line) write(log *slog.Logger) {
 			slog.String("backend", l.backend), slog.String("target", l.target))
 	case lineInsecure:
 		record.Message = "TLS handshake failed"
-		record.AddAttrs(slog.String("because", l.err.Error()))
+		if l.backend != "" {
+			record.AddAttrs(slog.String("backend", l.backend))
+		}
+		record.AddAttrs(slog.String("because", secure.Explain(l.err)))
 	case lineOpen:
 		record.AddAttrs(slog.String("route", l.route), slog.String("backend", l.backend), slog.String("target", l.target))
 	case lineClose:

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,8 +13,10 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +24,8 @@ import (
 	"wsplice/secure"
 )
 
-// newServerTLS makes a certificate for localhost and what serves it.
-func newServerTLS(t testing.TB) (*secure.Server, *tls.Config) {
+// writePair makes a certificate for localhost, and returns who signs it.
+func writePair(t testing.TB) (secure.KeyPair, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -49,6 +52,19 @@ func newServerTLS(t testing.TB) (*secure.Server, *tls.Config) {
 			t.Fatal(err)
 		}
 	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	return pair, roots
+}
+
+// newServerTLS makes what serves TLS for localhost, and what its clients need.
+func newServerTLS(t testing.TB) (*secure.Server, *tls.Config) {
+	t.Helper()
+	pair, roots := writePair(t)
 	keys := secure.NewTicketKeys()
 	t.Cleanup(keys.Close)
 	server, err := secure.NewServer(secure.ServerFiles{Certificates: []secure.KeyPair{pair}}, secure.NewGate(1), keys,
@@ -56,12 +72,6 @@ func newServerTLS(t testing.TB) (*secure.Server, *tls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
 	return server, &tls.Config{RootCAs: roots, ServerName: "localhost"}
 }
 
@@ -120,4 +130,182 @@ func TestSecureTunnelRelays(t *testing.T) {
 		}
 		r.took(stateClosing, stateFree)
 	})
+}
+
+func TestSecureClientGetsOrdinaryHTTP(t *testing.T) {
+	server, config := newServerTLS(t)
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Proto", r.Header.Get("X-Forwarded-Proto"))
+		b, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(b)
+	}
+	r := newHTTPRig(t, handler, func(c *Config) { c.Listeners[0].TLS = server })
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	defer client.CloseIdleConnections()
+	body := make([]byte, 1<<20)
+	rand.Read(body)
+	for _, size := range []int{0, 1, 1000, 1 << 20, 10} {
+		answer, err := client.Post("https://"+r.address+"/a", "text/plain", bytes.NewReader(body[:size]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !bytes.Equal(got, body[:size]) || answer.Header.Get("X-Proto") != "https" {
+			t.Fatalf("%d bytes: got %d, %v, %v", size, len(got), answer.Header, err)
+		}
+	}
+	if n := r.server.Stats().Accepted; n != 1 {
+		t.Errorf("%d connections for five requests; want 1", n)
+	}
+}
+
+func TestPlainRequestOnSecurePortGetsReadableAnswer(t *testing.T) {
+	r, _ := newSecureRig(t)
+	client := r.dial()
+	write(t, client, upgradeRequest)
+	got := expectEnd(t, client)
+	if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "speaks TLS") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFailedHandshakeIsToldByAlert(t *testing.T) {
+	r, config := newSecureRig(t)
+	config.MaxVersion = tls.VersionTLS11
+	config.MinVersion = tls.VersionTLS10
+	client := tls.Client(r.dial(), config)
+	if err := client.Handshake(); err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("TLS 1.1 got %v", err)
+	}
+	r.took(stateClosing, stateFree)
+}
+
+// A client that says nothing, or half a hello, is gone when the time for its head
+// is over.
+func TestSilentHandshakeEnds(t *testing.T) {
+	server, _ := newServerTLS(t)
+	r := newRig(t, func(c *Config) {
+		c.Listeners[0].TLS = server
+		c.Timeouts.Head = 50 * time.Millisecond
+	})
+	for _, early := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc"} {
+		client := r.dial()
+		write(t, client, early)
+		if got := expectEnd(t, client); got != "" {
+			t.Errorf("after %q: got %q", early, got)
+		}
+	}
+	r.took(stateClosing, stateFree)
+}
+
+// The client's bytes come one at a time, and so does every record of either side.
+func TestSecureTunnelByteByByte(t *testing.T) {
+	overVersions(t, func(t *testing.T, r *rig, config *tls.Config) {
+		client := tls.Client(&trickle{TCPConn: r.dial()}, config)
+		write(t, client, upgradeRequest)
+		backend, _ := r.accept()
+		write(t, backend, upgradeAnswer)
+		expect(t, client, upgradeAnswer)
+		text := strings.Repeat("0123456789", 300)
+		write(t, client, text)
+		expect(t, backend, text)
+		write(t, backend, text)
+		expect(t, client, text)
+	})
+}
+
+// A trickle sends each byte by itself.
+type trickle struct{ *net.TCPConn }
+
+func (c *trickle) Write(p []byte) (n int, err error) {
+	for i := range p {
+		if _, err = c.TCPConn.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(p), nil
+}
+
+// newSecureBackend makes the rig's backend one that is spoken to by TLS.
+func newSecureBackend(t testing.TB, change func(config *tls.Config)) (*rig, *tls.Config) {
+	t.Helper()
+	pair, roots := writePair(t)
+	certificate, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: roots, ServerName: "localhost"}
+	if change != nil {
+		change(config)
+	}
+	r := newRig(t, func(c *Config) {
+		c.Handshakes = secure.NewGate(1)
+		c.Routes[0].Upstream.Servers()[0].SetTLS(config)
+	})
+	return r, &tls.Config{Certificates: []tls.Certificate{certificate}}
+}
+
+func TestSecureBackendRelays(t *testing.T) {
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		t.Run(name, func(t *testing.T) {
+			r, config := newSecureBackend(t, func(c *tls.Config) { c.ClientSessionCache = tls.NewLRUClientSessionCache(1) })
+			config.MaxVersion = version
+			for round := range 3 {
+				client := r.dial()
+				write(t, client, upgradeRequest)
+				backend := tls.Server(r.acceptBytes(), config)
+				if _, err := http.ReadRequest(bufio.NewReader(backend)); err != nil {
+					t.Fatal(err)
+				}
+				if resumed := backend.ConnectionState().DidResume; resumed != (round > 0) {
+					t.Errorf("tunnel %d: resumed is %v", round, resumed)
+				}
+				write(t, backend, upgradeAnswer+"early")
+				expect(t, client, upgradeAnswer+"early")
+				write(t, client, "up")
+				expect(t, backend, "up")
+				write(t, backend, "down")
+				expect(t, client, "down")
+				backend.Close()
+				expectEnd(t, client)
+			}
+		})
+	}
+}
+
+func TestUntrustedBackendIs502(t *testing.T) {
+	for name, change := range map[string]func(c *tls.Config){
+		"wrong name": func(c *tls.Config) { c.ServerName = "other.test" },
+		"untrusted":  func(c *tls.Config) { c.RootCAs = x509.NewCertPool() },
+		"expired":    func(c *tls.Config) { c.Time = func() time.Time { return time.Now().Add(100 * time.Hour) } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, config := newSecureBackend(t, change)
+			client := r.dial()
+			write(t, client, upgradeRequest)
+			backend := tls.Server(r.acceptBytes(), config)
+			if err := backend.Handshake(); err == nil {
+				_, err = backend.Read(make([]byte, 1))
+				if err == nil {
+					t.Error("the backend was spoken to")
+				}
+			}
+			expectAnswer(t, client, "502")
+		})
+	}
+}
+
+// A backend that speaks before the handshake is over, and in plain text, gets no
+// request.
+func TestPlainBackendIs502(t *testing.T) {
+	r, _ := newSecureBackend(t, nil)
+	client := r.dial()
+	write(t, client, upgradeRequest)
+	backend := r.acceptBytes()
+	write(t, backend, upgradeAnswer)
+	expectAnswer(t, client, "502")
+	if got := expectEnd(t, backend); strings.Contains(got, "GET") {
+		t.Errorf("the backend got %q", got)
+	}
 }

@@ -174,6 +174,7 @@ func (t *Tunnel) connect() (failed bool) {
 		fd.NoDelay()
 	}
 	w.loop.Attach(&t.backend, fd, t)
+	t.secureBackend()
 	w.loop.Arm(&t.timer, t, x.dialUntil-w.loop.Now())
 	if !w.loop.Connect(&t.backend, addr, x.out) {
 		return false
@@ -215,6 +216,9 @@ func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	case shortage(errno):
 		t.refuse(handshake.RefusalShortage)
 	default:
+		if errno == sys.EPROTO {
+			t.insecureBackend()
+		}
 		t.redial(errno)
 	}
 }

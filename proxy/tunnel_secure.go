@@ -1,6 +1,9 @@
 package proxy
 
-import "wsplice/secure"
+import (
+	"wsplice/gateway"
+	"wsplice/secure"
+)
 
 // secureClient begins the TLS session of the client, where its listener has that.
 // What it has sent of it already is early.
@@ -20,8 +23,31 @@ func (t *Tunnel) insecure() {
 	t.linger(&t.client)
 }
 
+// secureBackend begins the TLS session of a backend that was just attached, where
+// its server has that: it follows the connect.
+func (t *Tunnel) secureBackend() {
+	if config := t.server.TLS(); config != nil {
+		t.worker.loop.Layer(&t.backend, secure.NewClientSession(config, t.worker.server.config.Handshakes), nil)
+	}
+}
+
+// insecureBackend takes note of why the backend's TLS handshake has failed.
+func (t *Tunnel) insecureBackend() {
+	if session, ok := t.worker.loop.LayerOf(&t.backend).(*secure.Session); ok {
+		t.worker.journal.insecure(t.worker, t, session.Err())
+	}
+}
+
 // secured reports whether bytes cannot go through the tunnel as they are.
 func (t *Tunnel) secured() bool { return t.client.Layered() || t.backend.Layered() }
+
+// layer is what the gateway has to read and write the client's bytes by.
+func (t *Tunnel) layer() gateway.Layer {
+	if session, ok := t.worker.loop.LayerOf(&t.client).(*secure.Session); ok {
+		return session
+	}
+	return nil
+}
 
 // scheme is what the client has asked by.
 func (t *Tunnel) scheme() string {

@@ -57,7 +57,11 @@ func (t *Tunnel) nextAddress(parsed bool) bool {
 		t.releaseServer()
 	}
 	if !t.nextServer(s) {
-		t.refuse(handshake.RefusalNoBackend)
+		if s.failure == sys.EPROTO {
+			t.refuse(handshake.RefusalBackendTLS)
+		} else {
+			t.refuse(handshake.RefusalNoBackend)
+		}
 		return false
 	}
 	if refusal := t.makeHead(parsed); refusal != nil {

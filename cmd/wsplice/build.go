@@ -34,6 +34,8 @@ func buildProxy(c *configs.Config, log *slog.Logger, spawned *spawned, secured *
 		Trusted:  c.TrustedNetworks,
 		TCP:      proxy.TCP{Keepalive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout},
 		Log:      log,
+
+		Handshakes: secured.gate,
 	}
 	if p.Loops == 0 {
 		p.Loops = sys.UsableCPUs()

@@ -69,7 +69,10 @@ func buildServers(ctx context.Context, u configs.Upstream, s configs.Server, spa
 	if err != nil {
 		return nil, err
 	}
-	if s.Status != "disabled" {
+	if err = secureServer(server, s.Target, u.TLS); err != nil {
+		return nil, err
+	}
+	if s.Status != "disabled" && server.TLS() == nil {
 		server.KeepWarm(u.Warm)
 	}
 	return []*pool.Server{server}, nil
@@ -84,6 +87,9 @@ func (all *upstreams) target(ctx context.Context, t configs.Target) (*pool.Upstr
 	}
 	server, err := pool.NewServer(ctx, t.Network, t.Address, t.Host)
 	if err != nil {
+		return nil, err
+	}
+	if err = secureServer(server, t, nil); err != nil {
 		return nil, err
 	}
 	upstream, err := pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server})

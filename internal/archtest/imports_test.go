@@ -24,7 +24,7 @@ var imports = map[string][]string{
 	},
 
 	// It serves what the loop has judged, at a backend of the pool.
-	"gateway": {"handshake", "pool", "internal/sys"},
+	"gateway": {"handshake", "pool", "secure", "internal/sys"},
 
 	// It asks the pool's servers how they are, and tells the pool.
 	"health": {"pool", "internal/sys"},

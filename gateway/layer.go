@@ -1,0 +1,47 @@
+package gateway
+
+// A Layer stands between what a connection carries and HTTP, as TLS does. Its
+// handshake is over.
+type Layer interface {
+	// Room returns how many bytes n received ones may open to.
+	Room(n int) int
+	// Open appends to dst, which has Room, what received brings. The error says that
+	// there is no more: io.EOF, or why the connection is broken.
+	Open(dst, received []byte) ([]byte, error)
+	// Seal appends what carries b to dst.
+	Seal(dst, b []byte) []byte
+}
+
+// readConn reads from the client, through its layer if there is one. It is called
+// with reading held.
+func (g *gate) readConn(p []byte) (int, error) {
+	if g.job.Layer == nil {
+		return g.conn.Read(p)
+	}
+	for len(g.opened) == 0 {
+		received := make([]byte, layerReadBytes)
+		n, err := g.conn.Read(received)
+		if n > 0 {
+			g.opened, err = g.job.Layer.Open(make([]byte, 0, g.job.Layer.Room(n)), received[:n])
+		}
+		if err != nil && len(g.opened) == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, g.opened)
+	g.opened = g.opened[n:]
+	return n, nil
+}
+
+// writeLayer sends p through the layer, in parts of layerWriteBytes: a part that
+// was sealed must go out whole.
+func (g *gate) writeLayer(p []byte) (n int, err error) {
+	for n < len(p) {
+		part := p[n:min(n+layerWriteBytes, len(p))]
+		if _, err = writePaced(g.conn, g.job.Layer.Seal(nil, part), g.armWrite); err != nil {
+			return n, err
+		}
+		n += len(part)
+	}
+	return n, nil
+}
