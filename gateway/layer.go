@@ -3,10 +3,11 @@ package gateway
 // A Layer stands between what a connection carries and HTTP, as TLS does. Its
 // handshake is over.
 type Layer interface {
-	// Room returns how many bytes n received ones may open to.
+	// Room returns how large a buffer Open needs for n received bytes; 0 = none.
 	Room(n int) int
-	// Open appends to dst, which has Room, what received brings. The error says that
-	// there is no more: io.EOF, or why the connection is broken.
+	// Open returns what received brings, appended to dst if that is not nil, or inside
+	// received. The error says that there is no more: io.EOF, or why the connection is
+	// broken.
 	Open(dst, received []byte) ([]byte, error)
 	// Seal appends what carries b to dst.
 	Seal(dst, b []byte) []byte
@@ -22,7 +23,11 @@ func (g *gate) readConn(p []byte) (int, error) {
 		received := make([]byte, layerReadBytes)
 		n, err := g.conn.Read(received)
 		if n > 0 {
-			g.opened, err = g.job.Layer.Open(make([]byte, 0, g.job.Layer.Room(n)), received[:n])
+			var dst []byte
+			if room := g.job.Layer.Room(n); room > 0 {
+				dst = make([]byte, 0, room)
+			}
+			g.opened, err = g.job.Layer.Open(dst, received[:n])
 		}
 		if err != nil && len(g.opened) == 0 {
 			return 0, err

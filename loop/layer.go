@@ -20,12 +20,14 @@ type Layer interface {
 	// over. The error says that it has failed.
 	Settle() (ready bool, err error)
 
-	// Room returns how large the plain bytes of n received ones may be.
+	// Room returns how large a buffer Open needs for n received bytes; 0 if it opens
+	// them where they are.
 	Room(n int) int
 
-	// Open takes over received bytes and appends to dst, which has room, what is
-	// in them for the owner. The error is io.EOF where the peer has ended its
-	// stream, and anything else where the connection is of no more use.
+	// Open returns what is in received bytes for the owner: appended to dst, if that
+	// is not nil, or inside received, which it may overwrite. The error is io.EOF
+	// where the peer has ended its stream, and anything else where the connection is
+	// of no more use.
 	Open(dst, received []byte) ([]byte, error)
 
 	// Seal appends what carries b to dst, behind Output.
@@ -155,14 +157,20 @@ func (y *layered) feed(b []byte) {
 // open lends the owner what is in b. The completion it came with is op.
 func (y *layered) open(op *Op, b []byte) {
 	l, s := y.loop, y.socket
-	block := l.blocks.take(Headroom + y.layer.Room(len(b)))
-	plain, err := y.layer.Open(block[Headroom:Headroom], b)
+	var block, dst []byte
+	if room := y.layer.Room(len(b)); room > 0 {
+		block = l.blocks.take(Headroom + room)
+		dst = block[Headroom:Headroom]
+	}
+	plain, err := y.layer.Open(dst, b)
 	if len(plain) > 0 {
 		op.N, op.errno, op.More = int32(len(plain)), 0, true
 		op.setBuf(plain)
 		y.pass(op, Recv)
 	}
-	l.engine.hold(block)
+	if block != nil {
+		l.engine.hold(block)
+	}
 	switch {
 	case y.closed || s.In.Kind != Recv:
 		y.pending = y.pending || err != nil // it is told when it asks again

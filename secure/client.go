@@ -6,8 +6,5 @@ import "crypto/tls"
 // config has. Sessions of one config may resume each other, by its
 // ClientSessionCache.
 func NewClientSession(config *tls.Config, gate *Gate) *Session {
-	s := newSession(gate)
-	s.client = true
-	s.conn = tls.Client(&s.mem, config)
-	return s
+	return &Session{client: true, shake: newHandshake(config, gate, true)}
 }

@@ -11,9 +11,16 @@ const (
 	// peer holds a goroutine, about 16 KiB; beyond it, connections are closed.
 	handshakesMax = 8 << 10
 
-	// recordMax is the most that one record may take: its header and ciphertext
-	// (RFC 5246 section 6.2.3; RFC 8446 section 5.2 allows less).
-	recordMax = 5 + 16<<10 + 2048
+	// messageMax bounds a handshake message behind the handshake: a session ticket.
+	messageMax = 64 << 10
+
+	// idleRecordsMax is how many records in a row may carry nothing for the owner:
+	// empty ones, tickets, key updates.
+	idleRecordsMax = 32
+
+	// recordsPerKey is how many records we protect with one key. AES-GCM is good for
+	// 2^24.5 of full size (RFC 8446 section 5.5).
+	recordsPerKey = 1 << 24
 
 	// ticketLife is for how long a key makes session tickets. ticketKeysMax keys
 	// are taken: a ticket is good for one to two days.

@@ -21,8 +21,11 @@ type memory struct {
 	more   sync.Cond
 	in     []byte // fed and not read
 	out    []byte // written and not taken
-	waits  bool   // reads wait
+	waits  bool   // reads wait, and end with a record
 	closed bool
+	read   meter  // while reads end with a record
+	flight []byte // all that was written since the secrets are known
+	known  bool
 }
 
 var _ net.Conn = (*memory)(nil)
@@ -75,7 +78,13 @@ func (m *memory) Read(p []byte) (int, error) {
 	if len(m.in) == 0 {
 		return 0, errEmpty
 	}
+	if m.waits {
+		p = p[:min(len(p), m.read.left())] // what is behind the handshake is not for crypto/tls
+	}
 	n := copy(p, m.in)
+	if m.waits {
+		m.read.add(m.in[:n])
+	}
 	m.in = m.in[n:]
 	return n, nil
 }
@@ -84,6 +93,9 @@ func (m *memory) Read(p []byte) (int, error) {
 func (m *memory) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.known && m.waits {
+		m.flight = append(m.flight, p...)
+	}
 	m.out = append(m.out, p...)
 	return len(p), nil
 }
@@ -110,18 +122,20 @@ func (m *memory) back() []byte {
 	return out
 }
 
+// rest returns what was fed and not read.
+func (m *memory) rest() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rest := m.in
+	m.in = nil
+	return rest
+}
+
 // unread returns how many bytes were fed and not read.
 func (m *memory) unread() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.in)
-}
-
-// settle ends the waiting of reads: what was fed from now on is lent.
-func (m *memory) settle() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.waits = false
 }
 
 // Close ends a read that waits.

@@ -81,8 +81,5 @@ func ReadCA(path string) (*x509.CertPool, error) {
 
 // NewSession returns the session of a connection that was just accepted.
 func (s *Server) NewSession() *Session {
-	session := newSession(s.gate)
-	session.notTLS = s.notTLS
-	session.conn = tls.Server(&session.mem, s.config.Load())
-	return session
+	return &Session{notTLS: s.notTLS, shake: newHandshake(s.config.Load(), s.gate, false)}
 }

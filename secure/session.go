@@ -1,8 +1,11 @@
 package secure
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
+	"io"
 )
 
 // A Session is one TLS connection.
@@ -12,21 +15,25 @@ import (
 //	handshaking  ready failed        crypto/tls says so, on a goroutine
 //	ready        failed              a record is not as it must be
 //
-// It is used from one goroutine at a time, except that Open and Seal may run side
-// by side. It fulfils loop.Layer.
+// Once ready, records of TLS 1.3 are this room's, and those of TLS 1.2 are left to
+// crypto/tls. It is used from one goroutine at a time, except that Open and Seal
+// may run side by side. It fulfils loop.Layer.
 type Session struct {
-	mem    memory
-	conn   *tls.Conn
-	meter  meter
-	client bool   // ours is the hello
-	notTLS []byte // what a client is told that speaks plainly
+	client  bool // ours is the hello
+	begun   bool
+	ready   bool
+	notTLS  []byte     // what a client is told that speaks plainly
+	shake   *handshake // nil when records do without it
+	records *records   // nil for TLS 1.2
+	early   []byte     // came behind the handshake, and was not opened yet
+	peer    *Peer      // whose certificate was verified, or nil
+	failure error
+}
 
-	begun bool
-	ready bool
-
-	// Of the handshake's goroutine, guarded by mem.mu.
-	done bool
-	err  error
+// A Peer is who has shown a certificate that was verified.
+type Peer struct {
+	Subject     string // distinguished name, as in RFC 2253
+	Fingerprint string // SHA-256 of the certificate, in hexadecimal
 }
 
 // ErrNotTLS says that a client's first byte begins no TLS handshake.
@@ -35,160 +42,137 @@ var ErrNotTLS = errors.New("secure: the client does not speak TLS")
 // ErrBusy says that too many handshakes are under way.
 var ErrBusy = errors.New("secure: too many TLS handshakes under way (max 8192)")
 
-func newSession(gate *Gate) *Session {
-	s := &Session{}
-	s.mem.gate, s.mem.waits = gate, true
-	s.mem.more.L = &s.mem.mu
-	return s
-}
-
 // Start keeps wake, which tells that Settle and Output have something new.
-func (s *Session) Start(wake func()) { s.mem.wake = wake }
-
-// begin starts the handshake's goroutine.
-func (s *Session) begin() {
-	s.begun = true
-	if !s.mem.gate.begin() {
-		s.over(ErrBusy)
-		return
-	}
-	go func() {
-		gate := s.mem.gate
-		gate.enter()
-		err := s.conn.Handshake()
-		gate.leave()
-		gate.end()
-		s.over(err)
-	}()
-}
-
-// over notes how the handshake has ended.
-func (s *Session) over(err error) {
-	s.mem.mu.Lock()
-	s.done, s.err = true, err
-	s.mem.closed = s.mem.closed || err != nil
-	s.mem.mu.Unlock()
-	s.mem.wake()
-}
+func (s *Session) Start(wake func()) { s.shake.wake = wake }
 
 // Settle reports whether the handshake is over, and begins a client's.
 func (s *Session) Settle() (ready bool, err error) {
 	if s.client && !s.begun {
-		s.begin()
+		s.begun = true
+		s.shake.begin()
 	}
-	s.mem.mu.Lock()
-	defer s.mem.mu.Unlock()
-	if s.done && s.err == nil {
-		s.mem.waits, s.ready = false, true
+	if s.ready || s.failure != nil {
+		return s.ready, s.failure
 	}
-	return s.ready, s.err
+	done, err := s.shake.result()
+	if !done || err != nil {
+		s.failure = err
+		return false, err
+	}
+	s.ready = true
+	s.peer = s.shake.peer
+	if s.records = s.shake.records; s.records == nil {
+		return true, nil
+	}
+	s.early = s.shake.rest()
+	if s.records.ticket == nil {
+		s.shake = nil
+	}
+	return true, nil
 }
 
-// Room returns how large what is in n bytes may be, with what they complete.
-func (s *Session) Room(n int) int { return s.meter.held + s.mem.unread() + n }
+// Room returns how large a buffer Open needs for n bytes; 0 says that it opens
+// them where they are.
+func (s *Session) Room(n int) int {
+	switch {
+	case s.records == nil:
+		return s.shake.meter.held + s.shake.unread() + n
+	case len(s.early) > 0:
+		return len(s.early) + s.records.room(n) + n
+	}
+	return s.records.room(n)
+}
 
-// Open appends what received brings to dst. During the handshake that is nothing.
-// The error is io.EOF after a close_notify.
+// Open returns what received brings, and overwrites it: appended to dst, which is
+// not nil where Room has asked for that, or in received. During the handshake that
+// is nothing. The error is io.EOF after a close_notify.
 func (s *Session) Open(dst, received []byte) ([]byte, error) {
-	if !s.begun && len(received) > 0 {
-		if received[0] != recordHandshake {
-			s.begun = true
-			s.mem.out = s.notTLS
-			s.over(ErrNotTLS)
-			return dst, nil
-		}
-		s.begin()
-	}
-	s.meter.add(received)
-	s.mem.feed(received)
-	if !s.ready {
+	switch {
+	case !s.ready:
+		s.feed(received)
 		return dst, nil
+	case s.failure != nil:
+		return dst, s.failure
 	}
-	for {
-		n, err := s.conn.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if errors.Is(err, errEmpty) {
-			return dst, nil
+	var err error
+	if s.records == nil {
+		dst, err = s.shake.open(dst, received)
+	} else {
+		if early := s.early; len(early) > 0 {
+			s.early = nil
+			received = append(early, received...)
 		}
-		if err != nil {
-			s.fail(err)
-			return dst, err
-		}
+		dst, err = s.records.open(dst, received)
 	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failure = err
+	}
+	return dst, err
 }
 
-// fail keeps the first error.
-func (s *Session) fail(err error) {
-	s.mem.mu.Lock()
-	defer s.mem.mu.Unlock()
-	if s.err == nil {
-		s.err = err
+// feed takes bytes of the handshake.
+func (s *Session) feed(b []byte) {
+	if !s.begun && len(b) > 0 {
+		s.begun = true
+		if b[0] != typeHandshake {
+			s.shake.out = s.notTLS
+			s.shake.over(ErrNotTLS)
+			return
+		}
+		s.shake.begin()
 	}
+	s.shake.feed(b)
 }
 
 // Seal appends the records of b to dst, behind what Output would.
 func (s *Session) Seal(dst, b []byte) []byte {
-	s.mem.lend(dst)
-	if _, err := s.conn.Write(b); err != nil {
-		s.fail(err) // after an alert of ours: the next Open says so too
+	if s.records != nil {
+		return s.records.seal(dst, b)
 	}
-	return s.mem.back()
+	return s.shake.seal(dst, b)
 }
 
 // Output appends what TLS has to say by itself.
-func (s *Session) Output(dst []byte) []byte { return s.mem.take(dst) }
+func (s *Session) Output(dst []byte) []byte {
+	if s.records != nil {
+		dst = s.records.seal(dst, nil)
+	}
+	if s.shake != nil {
+		dst = s.shake.take(dst)
+	}
+	return dst
+}
 
 // Finish appends a close_notify.
 func (s *Session) Finish(dst []byte) []byte {
-	s.mem.lend(dst)
-	if err := s.conn.CloseWrite(); err != nil {
-		s.fail(err)
+	if s.records != nil {
+		return s.records.finish(dst)
 	}
-	return s.mem.back()
+	return s.shake.finish(dst)
 }
 
-// Close ends a handshake that is under way.
-func (s *Session) Close() { s.mem.Close() }
+// Close ends a handshake that is under way, and gives buffers back.
+func (s *Session) Close() {
+	if s.shake != nil {
+		s.shake.Close()
+	}
+	if s.records != nil {
+		s.records.drop()
+	}
+}
 
 // Err says why the session has failed.
-func (s *Session) Err() error {
-	s.mem.mu.Lock()
-	defer s.mem.mu.Unlock()
-	return s.err
-}
+func (s *Session) Err() error { return s.failure }
 
-// State tells what the handshake has agreed on; it is over.
-func (s *Session) State() tls.ConnectionState { return s.conn.ConnectionState() }
+// Peer is who has shown a certificate that was verified, or nil.
+func (s *Session) Peer() *Peer { return s.peer }
 
-// recordHandshake is the first byte of a TLS connection: the type of the record
-// that has the hello (RFC 8446 section 5.1).
-const recordHandshake = 22
-
-// A meter counts how many bytes of an unfinished record have come.
-type meter struct {
-	held   int // of the record, its header among them
-	length int // of the record's content, once the header has come
-}
-
-// add counts b.
-func (m *meter) add(b []byte) {
-	const header = 5
-	for len(b) > 0 {
-		if m.held < header {
-			if m.held >= 3 {
-				m.length = m.length<<8 | int(b[0])
-			} else {
-				m.length = 0
-			}
-			m.held++
-			b = b[1:]
-		} else {
-			n := min(header+m.length-m.held, len(b))
-			m.held += n
-			b = b[n:]
-		}
-		if m.held == header+m.length && m.held >= header {
-			m.held = 0
-		}
+// peerOf returns whose certificate was verified.
+func peerOf(state *tls.ConnectionState) *Peer {
+	if len(state.VerifiedChains) == 0 {
+		return nil
 	}
+	leaf := state.PeerCertificates[0]
+	sum := sha256.Sum256(leaf.Raw)
+	return &Peer{Subject: leaf.Subject.String(), Fingerprint: hex.EncodeToString(sum[:])}
 }
