@@ -28,15 +28,12 @@ func (k *blocks) take(n int) []byte {
 }
 
 // give takes a block back that nobody uses any more. Blocks that have grown, and
-// more than blocksKept of a kind, are the collector's.
+// more than are kept, are the collector's.
 func (k *blocks) give(b []byte) {
-	list := &k.small
-	if cap(b) == blockLarge {
-		list = &k.large
-	} else if cap(b) != blockSmall {
-		return
-	}
-	if len(*list) < blocksKept {
-		*list = append(*list, b[:cap(b)])
+	switch {
+	case cap(b) == blockSmall && len(k.small) < smallBlocksKept:
+		k.small = append(k.small, b[:blockSmall])
+	case cap(b) == blockLarge && len(k.large) < largeBlocksKept:
+		k.large = append(k.large, b[:blockLarge])
 	}
 }

@@ -41,8 +41,10 @@ const (
 	blockSmall = 4 << 10
 	blockLarge = LendMax + 20<<10
 
-	// blocksKept is how many of each size a loop keeps for reuse.
-	blocksKept = 64
+	// smallBlocksKept and largeBlocksKept are how many of each a loop keeps for
+	// reuse: 1 MiB and 1.3 MiB.
+	smallBlocksKept = 256
+	largeBlocksKept = 16
 
 	// recordPlain is the most that a record of a layer carries, and recordOverhead
 	// the most that it adds (TLS 1.2 with CBC: RFC 5246 section 6.2.3).

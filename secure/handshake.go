@@ -91,9 +91,8 @@ func (h *handshake) countTickets(out *half) {
 	for b := h.flight; len(b) >= headerBytes; {
 		size := headerBytes + int(b[3])<<8 + int(b[4])
 		if b[0] == typeApplication {
-			nonce := out.nonce()
 			var err error
-			if scratch, err = out.aead.Open(scratch[:0], nonce[:], b[headerBytes:size], b[:headerBytes]); err == nil {
+			if scratch, err = out.aead.Open(scratch[:0], out.nonce(), b[headerBytes:size], b[:headerBytes]); err == nil {
 				out.seq++
 			}
 		}

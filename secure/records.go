@@ -43,6 +43,7 @@ type half struct {
 	iv     [nonceBytes]byte
 	seq    uint64
 	secret []byte
+	next   [nonceBytes]byte // here, because it would be allocated for each record
 }
 
 // use takes the keys of a secret.
@@ -61,13 +62,13 @@ func (h *half) update(suite uint16) error {
 	return h.use(suite, secret)
 }
 
-// nonce is that of the next record (section 5.3).
-func (h *half) nonce() [nonceBytes]byte {
-	nonce := h.iv
+// nonce is that of the next record (section 5.3), until the next call.
+func (h *half) nonce() []byte {
+	h.next = h.iv
 	for i := range 8 {
-		nonce[nonceBytes-1-i] ^= byte(h.seq >> (8 * i))
+		h.next[nonceBytes-1-i] ^= byte(h.seq >> (8 * i))
 	}
-	return nonce
+	return h.next[:]
 }
 
 // records protect the bytes of a TLS 1.3 connection whose handshake is over (RFC
@@ -209,9 +210,8 @@ func (r *records) openRecord(record []byte) ([]byte, error) {
 	if r.ticket != nil {
 		kept = slices.Clone(record)
 	}
-	nonce := r.in.nonce()
 	body := record[headerBytes:]
-	plain, err := r.in.aead.Open(body[:0], nonce[:], body, record[:headerBytes])
+	plain, err := r.in.aead.Open(body[:0], r.in.nonce(), body, record[:headerBytes])
 	if err != nil {
 		return nil, errMAC
 	}
@@ -387,8 +387,8 @@ func (r *records) sealRecord(dst []byte, kind byte, b []byte) []byte {
 	dst = append(dst, typeApplication, 3, 3, byte(n>>8), byte(n))
 	dst = append(dst, b...)
 	dst = append(dst, kind)
-	nonce := r.out.nonce()
-	r.out.seq++
 	body := start + headerBytes
-	return r.out.aead.Seal(dst[:body], nonce[:], dst[body:], dst[start:body])
+	dst = r.out.aead.Seal(dst[:body], r.out.nonce(), dst[body:], dst[start:body])
+	r.out.seq++
+	return dst
 }
