@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 // and the peers against nginx run without a binary.
 func testMain(m *testing.M) int {
 	defer stopNode()
+	rig.TrustCertificates()
+	defer rig.RemoveCertificates()
 	if nginxInstead() {
 		return m.Run()
 	}

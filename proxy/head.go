@@ -68,6 +68,7 @@ func (t *Tunnel) forwardBy(chosen *Route) (handshake.Forward, *handshake.Refusal
 		Target: w.target, Proto: t.scheme(), Trusted: w.server.trusts(t.peer),
 		Set: chosen.Set, Remove: chosen.Remove,
 	}
+	t.presentClient(&forward)
 	if t.peer.IsValid() {
 		w.address = t.peer.Addr().AppendTo(w.address[:0])
 		forward.ClientAddr = w.address

@@ -47,6 +47,7 @@ var ErrDescriptors = errors.New("proxy: the open-files limit leaves no room for 
 // New binds all listeners and prepares the loops. What it opened is closed
 // again when it fails.
 func New(c Config) (*Server, error) {
+	c.ownFields()
 	s := &Server{
 		config:    c,
 		addresses: admission.NewAddresses(c.Limits.TunnelsPerIP),

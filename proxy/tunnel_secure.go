@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"slices"
+
 	"wsplice/gateway"
+	"wsplice/handshake"
 	"wsplice/secure"
 )
 
@@ -40,6 +43,47 @@ func (t *Tunnel) insecureBackend() {
 
 // secured reports whether bytes cannot go through the tunnel as they are.
 func (t *Tunnel) secured() bool { return t.client.Layered() || t.backend.Layered() }
+
+// presentClient tells the backend whose certificate the client has shown, in the
+// fields that its listener names.
+func (t *Tunnel) presentClient(forward *handshake.Forward) {
+	l := t.listener
+	if l.SubjectHeader == "" && l.FingerprintHeader == "" {
+		return
+	}
+	peer := t.worker.loop.LayerOf(&t.client).(*secure.Session).Peer()
+	if peer == nil {
+		return
+	}
+	set := forward.Set[:len(forward.Set):len(forward.Set)]
+	if l.SubjectHeader != "" {
+		set = append(set, handshake.ForwardField{Name: l.SubjectHeader, Value: peer.Subject})
+	}
+	if l.FingerprintHeader != "" {
+		set = append(set, handshake.ForwardField{Name: l.FingerprintHeader, Value: peer.Fingerprint})
+	}
+	forward.Set = set
+}
+
+// ownFields makes the routes drop the fields by which backends are told of
+// certificates: clients could say there whatever they like.
+func (c *Config) ownFields() {
+	var names []string
+	for i := range c.Listeners {
+		for _, name := range [...]string{c.Listeners[i].SubjectHeader, c.Listeners[i].FingerprintHeader} {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	c.Routes = slices.Clone(c.Routes)
+	for i := range c.Routes {
+		c.Routes[i].Remove = slices.Concat(c.Routes[i].Remove, names)
+	}
+}
 
 // layer is what the gateway has to read and write the client's bytes by.
 func (t *Tunnel) layer() gateway.Layer {

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 )
 
 // A Session is one TLS connection.
@@ -32,7 +34,7 @@ type Session struct {
 
 // A Peer is who has shown a certificate that was verified.
 type Peer struct {
-	Subject     string // distinguished name, as in RFC 2253
+	Subject     string // distinguished name (RFC 2253), percent-encoded where it is not printable ASCII
 	Fingerprint string // SHA-256 of the certificate, in hexadecimal
 }
 
@@ -167,6 +169,20 @@ func (s *Session) Err() error { return s.failure }
 // Peer is who has shown a certificate that was verified, or nil.
 func (s *Session) Peer() *Peer { return s.peer }
 
+// printable returns s with what cannot stand in a header, and the percent sign,
+// percent-encoded: a certificate may name its owner as it likes.
+func printable(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c < ' ' || c >= 0x7f || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
 // peerOf returns whose certificate was verified.
 func peerOf(state *tls.ConnectionState) *Peer {
 	if len(state.VerifiedChains) == 0 {
@@ -174,5 +190,5 @@ func peerOf(state *tls.ConnectionState) *Peer {
 	}
 	leaf := state.PeerCertificates[0]
 	sum := sha256.Sum256(leaf.Raw)
-	return &Peer{Subject: leaf.Subject.String(), Fingerprint: hex.EncodeToString(sum[:])}
+	return &Peer{Subject: printable(leaf.Subject.String()), Fingerprint: hex.EncodeToString(sum[:])}
 }

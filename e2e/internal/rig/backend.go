@@ -45,6 +45,7 @@ func NewBackendAt(t testing.TB, address string, serve func(*BackendConn)) *Backe
 	if err != nil {
 		t.Fatal(err)
 	}
+	ln = securedListener(ln)
 	b := &Backend{t: t, server: &server{
 		ln: ln, serve: serve, next: make(chan *BackendConn, 1<<14),
 	}}
@@ -60,7 +61,7 @@ func (b *Backend) In(t testing.TB) *Backend { return &Backend{b.server, t} }
 func (b *Backend) Addr() string { return b.ln.Addr().String() }
 
 // URL returns the target of a route that leads here.
-func (b *Backend) URL() string { return "ws://" + b.Addr() }
+func (b *Backend) URL() string { return secureTargets("ws://" + b.Addr()) }
 
 // Close stops listening and closes every connection.
 func (b *Backend) Close() {

@@ -3,6 +3,7 @@ package rig
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,7 @@ func dial(address string, receiveBytes int) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn = secureClient(conn, address)
 	return &Client{Conn: conn, R: bufio.NewReaderSize(conn, bufferBytes)}, nil
 }
 
@@ -224,6 +226,9 @@ func closeWrite(t testing.TB, conn net.Conn) {
 }
 
 func reset(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}

@@ -62,7 +62,7 @@ func (c *Config) yaml(dir string) string {
 	}
 	b.WriteString("listeners:\n")
 	for _, address := range c.listeners() {
-		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", c.ListenerX))
+		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", secureListener(address, c.ListenerX)))
 	}
 	b.WriteString("routes:\n")
 	for line := range strings.Lines(strings.TrimSpace(c.Routes) + "\n") {
@@ -71,7 +71,7 @@ func (c *Config) yaml(dir string) string {
 	if c.Upstreams != "" {
 		fmt.Fprintf(&b, "upstreams:\n%s\n", strings.Trim(c.Upstreams, "\n"))
 	}
-	return b.String()
+	return secureTargets(b.String())
 }
 
 func (c *Config) listeners() []string {

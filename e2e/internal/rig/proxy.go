@@ -150,6 +150,11 @@ func (p *Proxy) Addr(i int) string {
 			addresses = append(addresses, a)
 		}
 	}
+	if SecureClients() && !strings.Contains(p.cfg.ListenerX, "tls:") {
+		for _, a := range addresses {
+			secureAddresses.Store(a, true)
+		}
+	}
 	if i >= len(addresses) {
 		p.t.Fatalf("the log names %d listeners, want more than %d:\n%s", len(addresses), i, p.Logs.Tail(40))
 	}

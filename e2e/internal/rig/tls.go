@@ -1,0 +1,231 @@
+package rig
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// WSPLICE_TLS has every test go by TLS where it says nothing about that itself:
+// "client" between its clients and wsplice, "backend" between wsplice and its
+// backends, "both". Unix sockets stay plain.
+
+// SecureClients reports whether clients speak TLS.
+func SecureClients() bool {
+	return slices.Contains([]string{"client", "both"}, os.Getenv("WSPLICE_TLS"))
+}
+
+// SecureBackends reports whether backends do.
+func SecureBackends() bool {
+	return slices.Contains([]string{"backend", "both"}, os.Getenv("WSPLICE_TLS"))
+}
+
+// secureAddresses are listeners of wsplice with TLS.
+var secureAddresses sync.Map
+
+// An Authority signs certificates for the machines of a test.
+type Authority struct {
+	Dir  string // holds ca.pem, and the pairs that Issue has made
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+// CA returns the file with its own certificate.
+func (a *Authority) CA() string { return filepath.Join(a.Dir, "ca.pem") }
+
+// Roots returns what trusts it.
+func (a *Authority) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// NewAuthority makes one in dir.
+func NewAuthority(dir string) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "wsplice test CA"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	a := &Authority{Dir: dir, key: key}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	return a, writePEM(a.CA(), "CERTIFICATE", der)
+}
+
+// Issue signs a certificate for names, host names and addresses, and writes it to
+// NAME.pem and its key to NAME-key.pem. change, if any, alters it before.
+func (a *Authority) Issue(name string, names []string, change func(*x509.Certificate)) (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, n)
+		}
+	}
+	if change != nil {
+		change(template)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert, secret := filepath.Join(a.Dir, name+".pem"), filepath.Join(a.Dir, name+"-key.pem")
+	if err = writePEM(secret, "PRIVATE KEY", private); err == nil {
+		err = writePEM(cert, "CERTIFICATE", der)
+	}
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.LoadX509KeyPair(cert, secret)
+}
+
+// writePEM replaces a file at once, as a tool that renews certificates does.
+func writePEM(path, kind string, der []byte) error {
+	if err := os.WriteFile(path+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// MustIssue is Issue for tests.
+func (a *Authority) MustIssue(t testing.TB, name string, names []string, change func(*x509.Certificate)) tls.Certificate {
+	t.Helper()
+	pair, err := a.Issue(name, names, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// common is the authority of all tests that run by TLS without saying so.
+var common = sync.OnceValues(func() (*commonTLS, error) {
+	dir, err := os.MkdirTemp("", "wsplice-tls-")
+	if err != nil {
+		return nil, err
+	}
+	if err = os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	authority, err := NewAuthority(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{"localhost", "::1"}
+	for i := range 10 {
+		names = append(names, fmt.Sprintf("127.0.0.%d", i+1))
+	}
+	pair, err := authority.Issue("server", names, nil)
+	return &commonTLS{authority, pair}, err
+})
+
+type commonTLS struct {
+	*Authority
+	pair tls.Certificate
+}
+
+func mustCommon() *commonTLS {
+	c, err := common()
+	if err != nil {
+		panic("rig: make certificates: " + err.Error())
+	}
+	return c
+}
+
+// TrustCertificates has the processes that are started from here on trust backends
+// with TLS.
+func TrustCertificates() {
+	if SecureBackends() {
+		_ = os.Setenv("SSL_CERT_FILE", mustCommon().CA())
+	}
+}
+
+// RemoveCertificates removes what was written for WSPLICE_TLS, at the very end.
+func RemoveCertificates() {
+	if SecureClients() || SecureBackends() {
+		_ = os.RemoveAll(mustCommon().Dir)
+	}
+}
+
+// secureListener is what a listener of the configuration has on top.
+func secureListener(address, more string) string {
+	if !SecureClients() || strings.HasPrefix(address, "unix:") || strings.Contains(more, "tls:") {
+		return more
+	}
+	dir := mustCommon().Dir
+	tls := fmt.Sprintf("tls: {certificates: [{cert: %s/server.pem, key: %s/server-key.pem}]}", dir, dir)
+	if more == "" {
+		return tls
+	}
+	return more + ", " + tls
+}
+
+// secureClient speaks TLS over conn if address has that.
+func secureClient(conn net.Conn, address string) net.Conn {
+	if _, secure := secureAddresses.Load(address); !secure {
+		return conn
+	}
+	return tls.Client(conn, &tls.Config{RootCAs: mustCommon().Roots(), ServerName: "localhost"})
+}
+
+// secureBackends are the addresses of backends with TLS.
+var secureBackends sync.Map
+
+// secureTargets writes wss:// and https:// for the backends that have TLS.
+func secureTargets(yaml string) string {
+	secureBackends.Range(func(key, _ any) bool {
+		address := key.(string)
+		yaml = strings.ReplaceAll(yaml, "ws://"+address, "wss://"+address)
+		yaml = strings.ReplaceAll(yaml, "http://"+address, "https://"+address)
+		return true
+	})
+	return yaml
+}
+
+// securedListener makes the listener of a backend one with TLS.
+func securedListener(ln net.Listener) net.Listener {
+	if !SecureBackends() || ln.Addr().Network() == "unix" {
+		return ln
+	}
+	secureBackends.Store(ln.Addr().String(), true)
+	return tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{mustCommon().pair}})
+}
