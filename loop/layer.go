@@ -324,6 +324,20 @@ func (y *layered) send(b []byte) (done bool) {
 	return false
 }
 
+// SendSealed sends what the layer of s has sealed while others served the
+// descriptor. The answer is that of Send; no bytes of the owner's count.
+func (l *Loop) SendSealed(s *Socket, sealed []byte) (done bool) {
+	mustBeIdle(&s.Out)
+	y := s.layered()
+	y.size = 0
+	if y.push(append(l.blocks.take(len(sealed))[:0], sealed...)) {
+		y.outcome()
+		return true
+	}
+	y.sending = Send
+	return false
+}
+
 // outcome says how much of the owner's bytes went: all or none.
 func (y *layered) outcome() {
 	op := &y.socket.Out
@@ -342,6 +356,9 @@ func (y *layered) sent(op *Op) {
 		y.complete(op.Err())
 	case y.fin:
 		y.socket.FD.ShutdownWrite()
+		y.size = 0
+		y.outcome()
+		y.pass(op, Send) // who waits for the socket to be idle is told
 	case op.Err() != 0:
 		y.fail(op.Err())
 	default:

@@ -93,13 +93,24 @@ func (r *rig) secureTunnel(config *tls.Config) (client *tls.Conn, backend *net.T
 	return client, backend
 }
 
+// overVersions runs test by each version, served by loops, by goroutines, and by
+// both in turns.
 func overVersions(t *testing.T, test func(t *testing.T, r *rig, config *tls.Config)) {
+	services := map[string]func(r *Route){
+		"async": func(*Route) {}, "sync": func(r *Route) { r.Sync = true },
+		"delayed": func(r *Route) { r.AsyncDelay = 3 * time.Millisecond },
+	}
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
-		t.Run(name, func(t *testing.T) {
-			r, config := newSecureRig(t)
-			config.MaxVersion = version
-			test(t, r, config)
-		})
+		for how, serve := range services {
+			t.Run(name+" "+how, func(t *testing.T) {
+				server, config := newServerTLS(t)
+				config.MaxVersion = version
+				test(t, newRig(t, func(c *Config) {
+					c.Listeners[0].TLS = server
+					serve(&c.Routes[0])
+				}), config)
+			})
+		}
 	}
 }
 
@@ -308,4 +319,32 @@ func TestPlainBackendIs502(t *testing.T) {
 	if got := expectEnd(t, backend); strings.Contains(got, "GET") {
 		t.Errorf("the backend got %q", got)
 	}
+}
+
+// A client that reads slowly has records wait for it, in whichever hands the
+// tunnel is, and they arrive whole and in order.
+func TestSecureSlowClient(t *testing.T) {
+	overVersions(t, func(t *testing.T, r *rig, config *tls.Config) {
+		client, backend := r.secureTunnel(config)
+		b := make([]byte, 8<<20)
+		rand.Read(b)
+		go func() {
+			_, _ = backend.Write(b)
+			_ = backend.CloseWrite()
+		}()
+		got := make([]byte, 0, len(b))
+		for len(got) < len(b) {
+			part := make([]byte, 1+len(got)%70_000)
+			n, err := client.Read(part)
+			if got = append(got, part[:n]...); err != nil && len(got) < len(b) {
+				t.Fatalf("after %d bytes: %v", len(got), err)
+			}
+			if len(got)%7 == 0 {
+				time.Sleep(time.Millisecond) //nolint:forbidigo // slowness is what is tried
+			}
+		}
+		if rest := expectEnd(t, client); rest != "" || !bytes.Equal(got, b) {
+			t.Errorf("%d bytes more, or not those that were sent", len(rest))
+		}
+	})
 }

@@ -43,8 +43,9 @@ type service struct {
 
 // A syncEnd is how a goroutine ended.
 type syncEnd struct {
-	need  splice.Need // SourceFailed or SinkFailed; NeedTurn: it was called back
-	errno sys.Errno
+	need   splice.Need // SourceFailed or SinkFailed; NeedTurn: it was called back
+	errno  sys.Errno
+	sealed []byte // what could not be sent, for a sink with TLS
 }
 
 // An ending is a call of Tunnel.end that has to wait.
@@ -56,7 +57,7 @@ type ending struct {
 // wantsSync reports whether the tunnel is to be served by goroutines now.
 // bytesCame says that the peers are talking.
 func (t *Tunnel) wantsSync(bytesCame bool) bool {
-	return (t.route.Sync || bytesCame && t.route.AsyncDelay > 0) && !t.secured()
+	return t.route.Sync || bytesCame && t.route.AsyncDelay > 0
 }
 
 // startSync begins to hand the tunnel over, unless a peer is slow: then the loop
@@ -187,7 +188,8 @@ func (t *Tunnel) start() {
 		if f.finished {
 			continue
 		}
-		source, sink := end{v.client, t.client.FD}, end{v.backend, t.backend.FD}
+		source := end{v.client, t.client.FD, t.sessionOf(&t.client)}
+		sink := end{v.backend, t.backend.FD, t.sessionOf(&t.backend)}
 		if f == &t.down {
 			source, sink = sink, source
 		}
@@ -276,7 +278,11 @@ func (t *Tunnel) backFromSync() {
 // takeBack goes on with what a goroutine left.
 func (t *Tunnel) takeBack(f *flow, end syncEnd) {
 	_, sink := t.ends(f)
+	if len(end.sealed) > 0 {
+		t.sendSealed(f, sink, end.sealed)
+	}
 	switch {
+	case f.finished || sink.Out.InFlight():
 	case end.need == splice.SourceFailed: // then everything before it was sent
 	case f.pump.Lane() == splice.Splice:
 		t.move(f)

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"errors"
+	"io"
 	"os"
 	"sync"
 	"time"
 
 	"wsplice/internal/sys"
+	"wsplice/secure"
 	"wsplice/splice"
 )
 
@@ -21,8 +24,9 @@ type syncFlow struct {
 // An end is one side of a direction: the descriptor to call the kernel with,
 // and the duplicate by which Go's poller waits for it.
 type end struct {
-	file *os.File
-	fd   sys.FD
+	file    *os.File
+	fd      sys.FD
+	session *secure.Session // nil where it is plain
 }
 
 // A wait is told to try again when the descriptor is ready, until try says that
@@ -102,10 +106,22 @@ func (s *syncFlow) copy() (end syncEnd, over bool) {
 	case err != nil:
 		return calledBack, true
 	case errno != 0 || n == 0:
-		return syncEnd{splice.SourceFailed, errno}, true
+		return syncEnd{need: splice.SourceFailed, errno: errno}, true
 	}
-	t, f := s.tunnel, s.flow
-	kept, b := t.filter(f, buffer[:n])
+	if s.source.session == nil {
+		return s.pass(buffer[:n])
+	}
+	plain, broken := s.source.open(buffer[:n])
+	if end, over = s.pass(plain); over || broken == nil {
+		return end, over
+	}
+	return *broken, true
+}
+
+// pass sends what came on.
+func (s *syncFlow) pass(b []byte) (end syncEnd, over bool) {
+	t, f, n := s.tunnel, s.flow, len(b)
+	kept, b := t.filter(f, b)
 	if len(kept)+len(b) > 0 {
 		t.service.active.Store(int64(t.worker.loop.Clock()))
 	}
@@ -113,16 +129,38 @@ func (s *syncFlow) copy() (end syncEnd, over bool) {
 		f.pump.Park(b)
 		return end, over
 	}
-	if end, over = s.send(b); !over && t.turnedBulk(f, n) {
+	secured := s.source.session != nil || s.sink.session != nil
+	if end, over = s.send(b); !over && !secured && t.turnedBulk(f, n) {
 		s.startSplice()
 	}
 	return end, over
+}
+
+// open returns what is in received, and how the stream has ended, if it has.
+func (e end) open(received []byte) (plain []byte, over *syncEnd) {
+	var dst []byte
+	if room := e.session.Room(len(received)); room > 0 {
+		dst = make([]byte, 0, room)
+	}
+	plain, err := e.session.Open(dst, received)
+	switch {
+	case err == nil:
+		return plain, nil
+	case errors.Is(err, io.EOF):
+		return plain, &syncEnd{need: splice.SourceFailed}
+	}
+	return plain, &syncEnd{need: splice.SourceFailed, errno: sys.EPROTO}
 }
 
 // send writes all of b, or parks the rest.
 func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 	if len(b) == 0 {
 		return end, false
+	}
+	sealed := s.sink.session != nil
+	if sealed {
+		s.count(len(b), splice.Copy)
+		b = s.sink.session.Seal(nil, b)
 	}
 	var errno sys.Errno
 	err := s.untilSent(func() bool {
@@ -131,17 +169,21 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 			if n, errno = s.sink.fd.Send(b); errno != 0 {
 				return errno != sys.EAGAIN
 			}
-			s.count(n, splice.Copy)
+			if !sealed {
+				s.count(n, splice.Copy)
+			}
 			b = b[n:]
 		}
 		return true
 	})
 	switch {
+	case err != nil && sealed:
+		return syncEnd{need: splice.NeedTurn, sealed: b}, true
 	case err != nil:
 		s.flow.pump.Park(b)
 		return calledBack, true
 	case errno != 0:
-		return syncEnd{splice.SinkFailed, errno}, true
+		return syncEnd{need: splice.SinkFailed, errno: errno}, true
 	}
 	return end, false
 }
@@ -192,7 +234,7 @@ func (s *syncFlow) splice() (end syncEnd, over bool) {
 	}
 	switch need {
 	case splice.SourceFailed, splice.SinkFailed:
-		return syncEnd{need, errno}, true
+		return syncEnd{need: need, errno: errno}, true
 	case splice.NeedSource:
 		s.flow.pump.StopSplice()
 	}

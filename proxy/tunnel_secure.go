@@ -5,6 +5,7 @@ import (
 
 	"wsplice/gateway"
 	"wsplice/handshake"
+	"wsplice/loop"
 	"wsplice/secure"
 )
 
@@ -19,7 +20,7 @@ func (t *Tunnel) secureClient(early []byte) {
 // insecure ends a connection whose TLS handshake has failed. What there is to
 // say to the client is sent already; it gets the time to read it.
 func (t *Tunnel) insecure() {
-	session := t.worker.loop.LayerOf(&t.client).(*secure.Session)
+	session := t.sessionOf(&t.client)
 	t.worker.counters.tlsFailures++
 	t.worker.journal.insecure(t.worker, t, session.Err())
 	t.setState(stateAnswering)
@@ -36,8 +37,26 @@ func (t *Tunnel) secureBackend() {
 
 // insecureBackend takes note of why the backend's TLS handshake has failed.
 func (t *Tunnel) insecureBackend() {
-	if session, ok := t.worker.loop.LayerOf(&t.backend).(*secure.Session); ok {
+	if session := t.sessionOf(&t.backend); session != nil {
 		t.worker.journal.insecure(t.worker, t, session.Err())
+	}
+}
+
+// sessionOf returns the TLS session of s, or nil.
+func (t *Tunnel) sessionOf(s *loop.Socket) *secure.Session {
+	session, _ := t.worker.loop.LayerOf(s).(*secure.Session)
+	return session
+}
+
+// sendSealed sends records that a goroutine has left.
+func (t *Tunnel) sendSealed(f *flow, sink *loop.Socket, sealed []byte) {
+	f.slow = true
+	if !t.worker.loop.SendSealed(sink, sealed) {
+		return // sent goes on
+	}
+	f.slow = false
+	if errno := sink.Out.Err(); errno != 0 {
+		t.sinkFailed(f, errno)
 	}
 }
 
@@ -51,7 +70,7 @@ func (t *Tunnel) presentClient(forward *handshake.Forward) {
 	if l.SubjectHeader == "" && l.FingerprintHeader == "" {
 		return
 	}
-	peer := t.worker.loop.LayerOf(&t.client).(*secure.Session).Peer()
+	peer := t.sessionOf(&t.client).Peer()
 	if peer == nil {
 		return
 	}
@@ -87,10 +106,10 @@ func (c *Config) ownFields() {
 
 // layer is what the gateway has to read and write the client's bytes by.
 func (t *Tunnel) layer() gateway.Layer {
-	if session, ok := t.worker.loop.LayerOf(&t.client).(*secure.Session); ok {
+	if session := t.sessionOf(&t.client); session != nil {
 		return session
 	}
-	return nil
+	return nil // and no *Session that is nil
 }
 
 // scheme is what the client has asked by.
