@@ -36,6 +36,8 @@ type Figures struct {
 	WarmIdle        int
 	WarmTaken       uint64
 	WarmDead        uint64 // of those taken
+	TLSFailures     uint64 // handshakes
+	TLSUnderWay     int    // handshakes
 	Health          []ServerHealth
 	Spawned         []SpawnedFigures
 }
@@ -126,6 +128,8 @@ var (
 	descLeft        = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
 	descWarm        = desc("warm_connections", "Connections to servers that are kept open ahead of need.")
 	descWarmTaken   = desc("warm_taken_total", "Warm connections that a tunnel took.")
+	descTLSFailures = desc("tls_handshake_failures_total", "TLS handshakes of clients and with backends that failed.")
+	descTLSUnderWay = desc("tls_handshakes", "TLS handshakes that have begun and not ended.")
 	descWarmDead    = desc("warm_dead_total", "Of those, the dead ones: the server was dialed anew.")
 	descHealthy     = desc("upstream_server_healthy", "1 where the checks of a server pass, else 0.", "upstream", "server")
 	descChecks      = desc("health_checks_total", "Checks of servers, by result.", "upstream", "server", "result")
@@ -148,7 +152,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		descSplices, descBlind, descViolations, descSyncRefused, descTicks,
 		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 		descServerUp, descServerOpen, descServerPicks, descServerFailures,
-		descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
+		descTLSFailures, descTLSUnderWay, descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
 		descSpawned, descStarts, descDeaths, descNoStart,
 	} {
 		out <- d
@@ -170,6 +174,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descWarm, f.WarmIdle)
 	counter(descWarmTaken, f.WarmTaken)
 	counter(descWarmDead, f.WarmDead)
+	counter(descTLSFailures, f.TLSFailures)
+	gauge(descTLSUnderWay, f.TLSUnderWay)
 	counter(descOpened, f.TunnelsOpened)
 	counter(descConnections, f.Connections)
 	counter(descAcceptFails, f.AcceptErrors)

@@ -68,12 +68,12 @@ type Header struct{ Name, Value string }
 
 // A Target is one backend address.
 type Target struct {
-	Scheme  string // "ws" or "http" as written, the same on the wire; "wss", "https"; "tcp" of an endpoint; "" for a bare unix target
+	Scheme  string // "ws" or "http" as written, the same on the wire; "wss", "https"; "tcp" of an endpoint; "" = bare unix
 	Network string // "tcp" or "unix"
 	Address string // host:port with the port always given, or a socket path
 
 	// Host is the value of the Host header at the backend: the authority
-	// without the scheme's default port. It is "" for a bare unix target,
+	// without the scheme's default port. It is "" = bare unix,
 	// where the client's own Host is kept.
 	Host string
 

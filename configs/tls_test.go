@@ -84,21 +84,25 @@ func TestTLSErrors(t *testing.T) {
 		return "listeners: [{address: \":1\"}]\nroutes: [{path: /, upstream: u}]\nupstreams: {u: {servers: [{url: \"" + url +
 			"\"}], tls: " + tls + "}}\n"
 	}
+	const good = "certificates: [{cert: c.pem, key: k.pem}]"
 	for text, want := range map[string]string{
-		listener("{}"):                                                                                      "add `certificates: [{cert: FILE, key: FILE}]`",
-		listener("{certificates: []}"):                                                                      "is empty; add at least one",
-		listener("{certificates: [{cert: c.pem}]}"):                                                         "must name both files",
-		listener("{certificates: [{cert: c.pem, key: ok.pem}]}"):                                            "private key does not match public key",
-		listener("{certificates: [{cert: none.pem, key: k.pem}]}"):                                          "no such file",
-		listener("{certificates: [{cert: text.pem, key: k.pem}]}"):                                          "failed to find any PEM data",
-		listener("{certificates: [{cert: c.pem, key: k.pem}], client_ca: text.pem}"):                        "holds no PEM certificate",
-		listener("{certificates: [{cert: c.pem, key: k.pem}], subject_header: X-S}"):                        "only with client_ca",
-		listener(`{certificates: [{cert: c.pem, key: k.pem}], min_version: "1.1"}`):                         "min_version",
-		listener("{certificates: [{cert: c.pem, key: k.pem}], client_ca: c.pem, fingerprint_header: Host}"): "written by wsplice",
-		upstream("ws://b", "{insecure: off}"):                                                               "write wss:// instead of ws://",
-		upstream("wss://b", "{insecure: on, ca: c.pem}"):                                                    "takes any certificate",
-		upstream("wss://b", "{cert: c.pem}"):                                                                "must name both files",
-		upstream("wss://b", "{server_name: \"a b\"}"):                                                       "must be a host name",
+		listener("{}"):                              "add `certificates: [{cert: FILE, key: FILE}]`",
+		listener("{certificates: []}"):              "is empty; add at least one",
+		listener("{certificates: [{cert: c.pem}]}"): "must name both files",
+
+		listener("{certificates: [{cert: c.pem, key: ok.pem}]}"):   "private key does not match public key",
+		listener("{certificates: [{cert: none.pem, key: k.pem}]}"): "no such file",
+		listener("{certificates: [{cert: text.pem, key: k.pem}]}"): "failed to find any PEM data",
+
+		listener("{" + good + ", client_ca: text.pem}"):                        "holds no PEM certificate",
+		listener("{" + good + ", subject_header: X-S}"):                        "only with client_ca",
+		listener("{" + good + `, min_version: "1.1"}`):                         "min_version",
+		listener("{" + good + ", client_ca: c.pem, fingerprint_header: Host}"): "written by wsplice",
+
+		upstream("ws://b", "{insecure: off}"):            "write wss:// instead of ws://",
+		upstream("wss://b", "{insecure: on, ca: c.pem}"): "takes any certificate",
+		upstream("wss://b", "{cert: c.pem}"):             "must name both files",
+		upstream("wss://b", "{server_name: \"a b\"}"):    "must be a host name",
 	} {
 		_, _, err := Parse("f.yaml", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "f.yaml:") {

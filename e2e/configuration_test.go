@@ -88,10 +88,9 @@ func wantPosition(t *testing.T, res rig.Result, file string) {
 // notYet are edits of goodConfig with keys of the contract that a later version
 // fills: ignoring them silently would be a lie.
 var notYet = map[string]struct{ old, replacement string }{
-	"tls of a listener": {
-		"127.0.0.1:0\"\n", "127.0.0.1:0\"\n    tls: {certificates: [{cert: a, key: b}]}\n",
+	"kTLS": {
+		"127.0.0.1:0\"\n", "127.0.0.1:0\"\n    tls: {kernel: on, certificates: [{cert: a, key: b}]}\n",
 	},
-	"wss": {"ws://", "wss://"},
 }
 
 func TestNotSupportedYet(t *testing.T) {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -26,8 +27,8 @@ func ask(t *testing.T, proxy *rig.Proxy, n int) <-chan outcome {
 	outcomes := make(chan outcome, n)
 	for range n {
 		c := rig.Dial(t, proxy.Addr(0))
-		c.Put(upgradeTo("/ws/x"))
 		go func() {
+			_, _ = io.WriteString(c.Conn, upgradeTo("/ws/x")) // with TLS it waits for the handshake
 			a, err := c.AnswerErr()
 			outcomes <- outcome{c, a, err}
 		}()

@@ -21,7 +21,8 @@ type Config struct {
 	Listeners []Listener
 	Routes    []Route
 
-	// Handshakes bounds those of TLS at backends; nil where no server has TLS.
+	// Handshakes bounds those of TLS, of clients and with backends; nil where nobody
+	// has TLS.
 	Handshakes *secure.Gate
 
 	Pages []Page // answers of our own, looked up before the routes

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -340,7 +341,7 @@ func TestSecureSlowClient(t *testing.T) {
 				t.Fatalf("after %d bytes: %v", len(got), err)
 			}
 			if len(got)%7 == 0 {
-				time.Sleep(time.Millisecond) //nolint:forbidigo // slowness is what is tried
+				runtime.Gosched() // slowly
 			}
 		}
 		if rest := expectEnd(t, client); rest != "" || !bytes.Equal(got, b) {

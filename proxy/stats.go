@@ -61,6 +61,8 @@ type Stats struct {
 	WarmIdle        int    // warm connections that are ready
 	WarmTaken       uint64
 	WarmDead        uint64 // of those taken, dead before anything had moved on them
+	TLSFailures     uint64 // TLS handshakes of clients and with backends that failed
+	TLSUnderWay     int    // TLS handshakes that have begun and not ended
 
 	// Servers are in the order of the routes; of those with the same names, the
 	// figures are added up.
@@ -94,6 +96,9 @@ func (s *Server) Stats() Stats {
 		HTTP:        make(map[string]uint64),
 		Pipes:       s.budget.Pipes(),
 		Descriptors: s.budget.Left(),
+	}
+	if gate := s.config.Handshakes; gate != nil {
+		total.TLSUnderWay = gate.UnderWay()
 	}
 	for _, warm := range s.warm {
 		total.WarmIdle += warm.Idle()
@@ -179,6 +184,7 @@ func (w *worker) snapshot() func(*Stats) {
 		s.SyncRefused += c.syncRefused
 		s.WarmTaken += c.warmTaken
 		s.WarmDead += c.warmDead
+		s.TLSFailures += c.tlsFailures
 		s.Violations += c.violations
 		s.LogDropped += dropped
 		s.Loops = append(s.Loops, loopStats)

@@ -38,6 +38,7 @@ func (t *Tunnel) secureBackend() {
 // insecureBackend takes note of why the backend's TLS handshake has failed.
 func (t *Tunnel) insecureBackend() {
 	if session := t.sessionOf(&t.backend); session != nil {
+		t.worker.counters.tlsFailures++
 		t.worker.journal.insecure(t.worker, t, session.Err())
 	}
 }

@@ -153,6 +153,7 @@ func figures(s proxy.Stats) admin.Figures {
 		Pipes: s.Pipes, PipesRefused: s.PipeRefused,
 		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,
 		WarmIdle: s.WarmIdle, WarmTaken: s.WarmTaken, WarmDead: s.WarmDead,
+		TLSFailures: s.TLSFailures, TLSUnderWay: s.TLSUnderWay,
 	}
 	for _, u := range s.Servers {
 		f.Servers = append(f.Servers, admin.ServerFigures(u))

@@ -150,7 +150,7 @@ func (p *Proxy) Addr(i int) string {
 			addresses = append(addresses, a)
 		}
 	}
-	if SecureClients() && !strings.Contains(p.cfg.ListenerX, "tls:") {
+	if secures(p.cfg.ListenerX) {
 		for _, a := range addresses {
 			secureAddresses.Store(a, true)
 		}

@@ -34,6 +34,9 @@ func SecureBackends() bool {
 	return slices.Contains([]string{"backend", "both"}, os.Getenv("WSPLICE_TLS"))
 }
 
+// Splices reports whether bulk can be spliced: not where either side has TLS.
+func Splices() bool { return !SecureClients() && !SecureBackends() }
+
 // secureAddresses are listeners of wsplice with TLS.
 var secureAddresses sync.Map
 
@@ -186,9 +189,15 @@ func RemoveCertificates() {
 	}
 }
 
+// secures reports whether a listener of the configuration becomes one with TLS. A
+// PROXY header comes before that, which these clients cannot send.
+func secures(more string) bool {
+	return SecureClients() && !strings.Contains(more, "tls:") && !strings.Contains(more, "proxy_protocol")
+}
+
 // secureListener is what a listener of the configuration has on top.
 func secureListener(address, more string) string {
-	if !SecureClients() || strings.HasPrefix(address, "unix:") || strings.Contains(more, "tls:") {
+	if !secures(more) || strings.HasPrefix(address, "unix:") {
 		return more
 	}
 	dir := mustCommon().Dir
