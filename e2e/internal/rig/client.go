@@ -3,7 +3,6 @@ package rig
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -226,7 +225,7 @@ func closeWrite(t testing.TB, conn net.Conn) {
 }
 
 func reset(conn net.Conn) {
-	if secure, ok := conn.(*tls.Conn); ok {
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = secure.NetConn()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {

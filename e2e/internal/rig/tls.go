@@ -213,7 +213,43 @@ func secureClient(conn net.Conn, address string) net.Conn {
 	if _, secure := secureAddresses.Load(address); !secure {
 		return conn
 	}
-	return tls.Client(conn, &tls.Config{RootCAs: mustCommon().Roots(), ServerName: "localhost"})
+	config := &tls.Config{RootCAs: mustCommon().Roots(), ServerName: "localhost"}
+	return &eagerConn{Conn: tls.Client(conn, config), sent: make(chan struct{})}
+}
+
+// An eagerConn does not have who writes first wait for the handshake: a test may
+// have clients wait in a queue.
+type eagerConn struct {
+	*tls.Conn
+	first sync.Once
+	sent  chan struct{} // closed when what was written first is out, or has failed
+}
+
+func (c *eagerConn) Write(p []byte) (int, error) {
+	eager := false
+	c.first.Do(func() {
+		eager = true
+		b := slices.Clone(p)
+		go func() {
+			defer close(c.sent)
+			_, _ = c.Conn.Write(b) // whoever reads or writes next hears of it
+		}()
+	})
+	if eager {
+		return len(p), nil
+	}
+	<-c.sent
+	return c.Conn.Write(p)
+}
+
+// CloseWrite ends what is sent.
+func (c *eagerConn) CloseWrite() error {
+	c.first.Do(func() { close(c.sent) })
+	<-c.sent
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	return c.Conn.CloseWrite()
 }
 
 // secureBackends are the addresses of backends with TLS.
