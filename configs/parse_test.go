@@ -168,7 +168,8 @@ limits: {pipes: -1}
 `))
 	want := []string{
 		`f.yaml:2:11: routes[0].path: a path begins with a slash; write "/ws"`,
-		`f.yaml:3:9: routes[0].to: must be ws://host:port/path, wss://, http:// or https:// likewise, or unix:/path, but this is "ftp://x"`,
+		`f.yaml:3:9: routes[0].to: must be ws://host:port/path, wss://, http:// or https:// likewise, or unix:/path, ` +
+			`but this is "ftp://x"`,
 		`f.yaml:4:1: unknown key "lops" in the file; did you mean "loops"?`,
 		`f.yaml:6:14: listeners[0].address: must be host:port or unix:/path; for port 8080 of every address write ":8080"`,
 		`f.yaml:8:10: listeners[1].tls: has no certificates; add ` + "`certificates: [{cert: FILE, key: FILE}]`" + ``,

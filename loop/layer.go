@@ -27,7 +27,8 @@ type Layer interface {
 	// Open returns what is in received bytes for the owner: appended to dst, if that
 	// is not nil, or inside received, which it may overwrite. The error is io.EOF
 	// where the peer has ended its stream, and anything else where the connection is
-	// of no more use.
+	// of no more use. Before Settle has said that the layer is ready it returns
+	// nothing, and keeps what came.
 	Open(dst, received []byte) ([]byte, error)
 
 	// Seal appends what carries b to dst, behind Output.
