@@ -35,12 +35,19 @@ E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPres
 	LanesChange|ManyTunnels|ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|EMFILE|LaneMetrics|$\
 	TunnelOpens|ForwardedHead|HeadTimeout|HeadBytes|NoBackend|SilentBackend|TunnelsLimit
 
+# And twice with TLS: between clients and wsplice, and on both sides.
+E2E_SECURE := HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|SlowReader$$|OneByteSegments|LanesChange|$\
+	ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|TunnelOpens|HeadTimeout|HeadBytes|NoBackend|$\
+	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown
+
 e2e: export WSPLICE_E2E_REQUIRE := 1
 e2e: export WSPLICE_BIN := $(CURDIR)/bin/wsplice
 e2e: build ## end-to-end tests only, with each engine; they need chromium, node and npm
 	.ci/deps
-	cd e2e && for engine in auto epoll; do WSPLICE_ENGINE=$$engine $(GO) test ./... || exit 1; done
+	cd e2e && for engine in auto epoll; do WSPLICE_ENGINE=$$engine $(GO) test -timeout 20m ./... || exit 1; done
 	cd e2e && WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_TUNNELS)' .
+	cd e2e && WSPLICE_TLS=client WSPLICE_ENGINE=epoll $(GO) test -short -run '$(E2E_SECURE)' .
+	cd e2e && WSPLICE_TLS=both WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_SECURE)' .
 
 race: ## the rooms under the race detector, and the binary under chaos, hostile heads and stops
 	$(GO) test -race ./...

@@ -47,6 +47,7 @@ func TestNextServer(t *testing.T) {
 func TestAllServersDown(t *testing.T) {
 	needsWsplice(t)
 	address := rig.FreeAddress(t)
+	rig.SecureBackendAt(address)
 	proxy := rig.Start(t, rig.Config{
 		Routes:    routeToAll,
 		Upstreams: upstreamOf("round_robin", "ws://"+rig.RefusingAddress(t), "ws://"+address),

@@ -128,6 +128,9 @@ func upgradeTLS(t testing.TB, conn *tls.Conn, lines ...string) {
 
 func echoTLS(t testing.TB, conn *tls.Conn, text string) {
 	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(rig.Soon)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}

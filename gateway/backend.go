@@ -127,7 +127,11 @@ func (keptBody) Close() error { return nil }
 // It is never looked up. Two upstreams that name one server share none: each
 // counts its own bytes, and has a source of its own.
 func poolKey(upstream *pool.Upstream, server *pool.Server) string {
-	return hex.EncodeToString([]byte(upstream.Name() + " " + server.Name()))
+	key := upstream.Name() + " " + server.Name()
+	if config := server.TLS(); config != nil {
+		key += " " + config.ServerName
+	}
+	return hex.EncodeToString([]byte(key))
 }
 
 type dialKey struct{}

@@ -1,5 +1,10 @@
 package gateway
 
+import (
+	"bytes"
+	"cmp"
+)
+
 // A Layer stands between what a connection carries and HTTP, as TLS does. Its
 // handshake is over.
 type Layer interface {
@@ -19,23 +24,35 @@ func (g *gate) readConn(p []byte) (int, error) {
 	if g.job.Layer == nil {
 		return g.conn.Read(p)
 	}
+	var received [layerReadBytes]byte
+	n, err := 0, error(nil)
 	for len(g.opened) == 0 {
-		received := make([]byte, layerReadBytes)
-		n, err := g.conn.Read(received)
-		if n > 0 {
-			var dst []byte
-			if room := g.job.Layer.Room(n); room > 0 {
-				dst = make([]byte, 0, room)
-			}
-			g.opened, err = g.job.Layer.Open(dst, received[:n])
+		// First without bytes: the layer may know of the end already.
+		var ended error
+		if g.opened, ended = g.open(received[:n]); len(g.opened) > 0 {
+			break
 		}
-		if err != nil && len(g.opened) == 0 {
-			return 0, err
+		if ended != nil || err != nil {
+			return 0, cmp.Or(ended, err)
 		}
+		n, err = g.conn.Read(received[:])
 	}
-	n := copy(p, g.opened)
+	n = copy(p, g.opened)
 	g.opened = g.opened[n:]
 	return n, nil
+}
+
+// open returns what is in received, in memory of its own.
+func (g *gate) open(received []byte) ([]byte, error) {
+	var dst []byte
+	if room := g.job.Layer.Room(len(received)); room > 0 {
+		dst = make([]byte, 0, room)
+	}
+	plain, err := g.job.Layer.Open(dst, received)
+	if dst == nil {
+		plain = bytes.Clone(plain)
+	}
+	return plain, err
 }
 
 // writeLayer sends p through the layer, in parts of layerWriteBytes: a part that

@@ -20,6 +20,9 @@ type Layer interface {
 	// over. The error says that it has failed.
 	Settle() (ready bool, err error)
 
+	// Full reports whether the handshake has more than enough to work on.
+	Full() bool
+
 	// Room returns how large a buffer Open needs for n received bytes; 0 if it opens
 	// them where they are.
 	Room(n int) int
@@ -62,7 +65,9 @@ type layered struct {
 
 	ready   bool
 	closed  bool
-	pending bool // the layer may hold bytes that the owner has not got
+	held    bool // the layer has enough of the handshake for now: the owner's Recv is paused
+	slow    bool // what was sealed did not fit and waits for the peer
+	pending bool // the layer may hold bytes, or the end, that the owner was not told of
 
 	sending Kind   // what the owner has in flight: None, Send or Connect
 	size    int32  // of its bytes
@@ -97,6 +102,12 @@ func (l *Loop) LayerOf(s *Socket) Layer {
 func (s *Socket) Ready() bool {
 	y := s.layered()
 	return y == nil || y.ready
+}
+
+// Slow reports whether the peer of s does not take what was sealed for it.
+func (s *Socket) Slow() bool {
+	y := s.layered()
+	return y != nil && y.slow
 }
 
 // Layered reports whether what s carries is not what its owner sees.
@@ -153,6 +164,10 @@ func (y *layered) pass(op *Op, kind Kind) { y.owner.Complete(y.socket, op, kind)
 // feed gives the layer bytes of its handshake.
 func (y *layered) feed(b []byte) {
 	_, _ = y.layer.Open(nil, b) // Settle tells what comes of it
+	if y.layer.Full() {
+		y.held = true
+		y.loop.Pause(y.socket) // advance goes on
+	}
 }
 
 // open lends the owner what is in b. The completion it came with is op.
@@ -173,7 +188,7 @@ func (y *layered) open(op *Op, b []byte) {
 		l.engine.hold(block)
 	}
 	switch {
-	case y.closed || s.In.Kind != Recv:
+	case y.closed || s.In.Kind != Recv || s.In.stopping:
 		y.pending = y.pending || err != nil // it is told when it asks again
 	case err != nil:
 		y.ended(err)
@@ -214,9 +229,11 @@ func (y *layered) fail(errno sys.Errno) {
 	}
 }
 
-// endRecv ends the owner's Recv and tells it why.
+// endRecv ends the owner's Recv and tells it why. If the owner asks again it is
+// told again, as by a socket.
 func (y *layered) endRecv(errno sys.Errno) {
 	s := y.socket
+	y.pending = true
 	y.loop.Pause(s)
 	op := &s.In
 	op.N, op.errno, op.More = 0, uint16(errno), false
@@ -238,7 +255,7 @@ func (y *layered) wake() {
 
 // deliver gives the owner what the layer holds of received bytes.
 func (y *layered) deliver() {
-	if y.closed || !y.pending || y.socket.In.Kind != Recv {
+	if in := &y.socket.In; y.closed || !y.pending || in.Kind != Recv || in.stopping {
 		return
 	}
 	y.pending = false
@@ -247,24 +264,23 @@ func (y *layered) deliver() {
 	y.open(op, nil)
 }
 
-// advance goes on with the handshake.
+// advance goes on with the handshake: what the layer has to say goes out, and then
+// it may be over.
 func (y *layered) advance() {
+	if y.socket.Out.InFlight() {
+		return // sent goes on
+	}
+	if !y.speak() {
+		return
+	}
 	ready, err := y.layer.Settle()
 	if err != nil {
 		y.broken()
 		return
 	}
-	if y.socket.Out.InFlight() {
-		return // sent goes on
-	}
-	if out := y.layer.Output(y.loop.blocks.take(blockSmall)[:0]); len(out) > 0 {
-		if !y.push(out) {
-			return
-		}
-		if errno := y.socket.Out.Err(); errno != 0 {
-			y.fail(errno)
-			return
-		}
+	if y.held && !y.layer.Full() {
+		y.held = false
+		y.loop.startIn(y.socket, Recv)
 	}
 	if !ready {
 		return
@@ -276,6 +292,24 @@ func (y *layered) advance() {
 		return
 	}
 	y.deliver()
+}
+
+// speak sends what the layer has to say, and reports whether that is out.
+func (y *layered) speak() bool {
+	block := y.loop.blocks.take(blockSmall)
+	out := y.layer.Output(block[:0])
+	if len(out) == 0 {
+		y.loop.blocks.give(block)
+		return true
+	}
+	if !y.push(out) {
+		return false
+	}
+	if errno := y.socket.Out.Err(); errno != 0 {
+		y.fail(errno)
+		return false
+	}
+	return true
 }
 
 // push hands sealed bytes to the engine and reports whether they are out, or
@@ -296,6 +330,7 @@ func (y *layered) push(sealed []byte) (done bool) {
 // has failed: what a send once has left goes out in one that waits.
 func (y *layered) pushed(op *Op) (done bool) {
 	if rest := op.Buf(); op.Err() == 0 && len(rest) > 0 {
+		y.slow = true
 		*op = Op{Kind: Send}
 		op.setBuf(rest)
 		if !y.loop.engine.submit(y.socket, op) {
@@ -303,7 +338,7 @@ func (y *layered) pushed(op *Op) (done bool) {
 		}
 	}
 	y.loop.blocks.give(y.sealed)
-	y.sealed = nil
+	y.sealed, y.slow = nil, false
 	op.setBuf(nil)
 	return true
 }
@@ -346,7 +381,9 @@ func (y *layered) outcome() {
 	if op.Err() == 0 {
 		op.N = y.size
 	}
-	op.setBuf(nil)
+	if !op.InFlight() { // else it is the handshake's, and the owner will close
+		op.setBuf(nil)
+	}
 }
 
 // sent goes on after a send of the engine's that was in flight.

@@ -36,6 +36,8 @@ func (y *toyLayer) Settle() (bool, error) {
 	return y.ready, y.failure
 }
 
+func (y *toyLayer) Full() bool { return false }
+
 func (y *toyLayer) Room(n int) int { return len(y.in) + n }
 
 func (y *toyLayer) Open(dst, received []byte) ([]byte, error) {

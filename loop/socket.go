@@ -121,6 +121,9 @@ func (l *Loop) StopOut(s *Socket) (over bool) {
 func (l *Loop) Forget(s *Socket) {
 	mustBeIdle(&s.In)
 	mustBeIdle(&s.Out)
+	if y := s.layered(); y != nil {
+		y.pending = true // others may have met the end of the stream
+	}
 	l.engine.forget(s)
 }
 

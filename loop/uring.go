@@ -36,7 +36,8 @@ type uringEngine struct {
 	kept bool    // a send has taken the buffer of the delivery under way
 	held []lease // buffers of sends
 
-	blocks [][]byte // of layered sockets, that sends may be reading from
+	blocks  [][]byte // of layered sockets, that sends may be reading from
+	freeing [][]byte // the slice that is being worked off
 
 	ready   []uint64          // tokens of sockets that have work without a completion
 	serving []uint64          // the slice that is being worked off

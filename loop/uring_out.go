@@ -48,6 +48,7 @@ func (e *uringEngine) finishSends() {
 		return
 	}
 	e.sends, e.finishing = e.finishing[:0], e.sends
+	e.blocks, e.freeing = e.freeing[:0], e.blocks
 	for i, s := range e.finishing {
 		e.finishing[i] = nil
 		op := &s.Out
@@ -61,11 +62,10 @@ func (e *uringEngine) finishSends() {
 		bytes.end()
 	}
 	e.held = e.held[:0]
-	for i, block := range e.blocks {
-		e.blocks[i] = nil
+	for i, block := range e.freeing {
+		e.freeing[i] = nil
 		e.loop.blocks.give(block)
 	}
-	e.blocks = e.blocks[:0]
 }
 
 func (e *uringEngine) hold(block []byte) {

@@ -82,8 +82,8 @@ func (t *Tunnel) startSync() {
 // maySync reports whether nothing of f will be between the sockets soon. A
 // source that is held back may have bytes with the engine.
 func (t *Tunnel) maySync(f *flow) bool {
-	source, _ := t.ends(f)
-	return f.finished || !f.ended && !f.toSplice && !f.slow && f.pump.Lane() == splice.Copy &&
+	source, sink := t.ends(f)
+	return f.finished || !f.ended && !f.toSplice && !f.slow && !sink.Slow() && f.pump.Lane() == splice.Copy &&
 		source.In.Kind == loop.Recv
 }
 
@@ -93,7 +93,7 @@ func (t *Tunnel) trySync() {
 	w := t.worker
 	switch {
 	case t.stopping(&t.up) || t.stopping(&t.down):
-	case t.up.slow || t.down.slow:
+	case t.up.slow || t.down.slow || t.client.Slow() || t.backend.Slow():
 		t.stay()
 	case t.client.Out.InFlight() || t.backend.Out.InFlight():
 		w.loop.Await(&t.client)

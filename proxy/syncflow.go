@@ -64,6 +64,11 @@ func (s *syncFlow) run() {
 
 // serve moves bytes until the direction ends or is called back.
 func (s *syncFlow) serve() syncEnd {
+	if s.source.session != nil { // which may hold bytes, or the end, that nobody has asked for
+		if end, over := s.passOpened(nil); over {
+			return end
+		}
+	}
 	for {
 		move := s.copy
 		if s.flow.pump.Lane() == splice.Splice {
@@ -111,7 +116,12 @@ func (s *syncFlow) copy() (end syncEnd, over bool) {
 	if s.source.session == nil {
 		return s.pass(buffer[:n])
 	}
-	plain, broken := s.source.open(buffer[:n])
+	return s.passOpened(buffer[:n])
+}
+
+// passOpened sends on what is in received, and what the session has held.
+func (s *syncFlow) passOpened(received []byte) (end syncEnd, over bool) {
+	plain, broken := s.source.open(received)
 	if end, over = s.pass(plain); over || broken == nil {
 		return end, over
 	}

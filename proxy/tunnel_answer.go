@@ -114,7 +114,7 @@ func (t *Tunnel) onReplying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		}
 	case kind == loop.Send:
 		t.headSent()
-	case op.Err() != 0:
+	case op.Err() != 0, op.N == 0 && t.x.body.Kind() == handshake.BodyUntilClose && t.cutShort():
 		// A body that ends with the connection must not seem complete.
 		t.client.FD.ResetOnClose()
 		t.end(sideBackend, causeReset)

@@ -213,7 +213,7 @@ func (t *Tunnel) onDialing(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 	switch errno := op.Err(); {
 	case errno == 0:
 		t.sendHead()
-	case shortage(errno):
+	case shortage(errno) || errno == sys.EPROTO && t.busyWithTLS():
 		t.refuse(handshake.RefusalShortage)
 	default:
 		if errno == sys.EPROTO {

@@ -447,8 +447,8 @@ func (t *Tunnel) finish(f *flow) {
 		}
 	}
 	f.finished = true
-	if t.cause != causeEnd || !t.opposite(f).finished { // else closing says it
-		_, sink := t.ends(f)
+	_, sink := t.ends(f)
+	if t.cause != causeEnd || !t.opposite(f).finished || sink.Layered() { // else closing says it
 		t.worker.loop.ShutdownWrite(sink)
 	}
 	t.settle()

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"errors"
+	"io"
 	"slices"
 
 	"wsplice/gateway"
@@ -21,6 +23,10 @@ func (t *Tunnel) secureClient(early []byte) {
 // say to the client is sent already; it gets the time to read it.
 func (t *Tunnel) insecure() {
 	session := t.sessionOf(&t.client)
+	if session == nil || session.Err() == nil {
+		t.close() // the kernel's, not of TLS
+		return
+	}
 	t.worker.counters.tlsFailures++
 	t.worker.journal.insecure(t.worker, t, session.Err())
 	t.setState(stateAnswering)
@@ -37,7 +43,7 @@ func (t *Tunnel) secureBackend() {
 
 // insecureBackend takes note of why the backend's TLS handshake has failed.
 func (t *Tunnel) insecureBackend() {
-	if session := t.sessionOf(&t.backend); session != nil {
+	if session := t.sessionOf(&t.backend); session != nil && session.Err() != nil {
 		t.worker.counters.tlsFailures++
 		t.worker.journal.insecure(t.worker, t, session.Err())
 	}
@@ -59,6 +65,20 @@ func (t *Tunnel) sendSealed(f *flow, sink *loop.Socket, sealed []byte) {
 	if errno := sink.Out.Err(); errno != 0 {
 		t.sinkFailed(f, errno)
 	}
+}
+
+// busyWithTLS reports whether the backend's handshake did not even begin: a lack of
+// ours, for which the server is not to blame.
+func (t *Tunnel) busyWithTLS() bool {
+	session := t.sessionOf(&t.backend)
+	return session != nil && errors.Is(session.Err(), secure.ErrBusy)
+}
+
+// cutShort reports whether the backend's stream has ended without the close_notify
+// by which it would say that it is complete (RFC 8446 section 6.1).
+func (t *Tunnel) cutShort() bool {
+	session := t.sessionOf(&t.backend)
+	return session != nil && !errors.Is(session.Err(), io.EOF)
 }
 
 // secured reports whether bytes cannot go through the tunnel as they are.

@@ -41,7 +41,7 @@ func newHandshake(config *tls.Config, gate *Gate, client bool) *handshake {
 
 // begin starts the goroutine.
 func (h *handshake) begin() {
-	if !h.gate.begin() {
+	if !h.gate.begin(h.client) {
 		h.over(ErrBusy)
 		return
 	}
@@ -52,7 +52,7 @@ func (h *handshake) begin() {
 			err = h.settle()
 		}
 		h.gate.leave()
-		h.gate.end()
+		h.gate.end(h.client)
 		h.over(err)
 	}()
 }
@@ -76,7 +76,7 @@ func (h *handshake) settle() (err error) {
 		return err
 	}
 	if h.client {
-		r.ticket = h.ticket
+		r.ticket, h.flight = h.ticket, nil
 	} else {
 		h.countTickets(&r.out)
 	}
@@ -103,9 +103,14 @@ func (h *handshake) countTickets(out *half) {
 
 // ticket gives crypto/tls a record with session tickets, to keep for later
 // sessions. It has had all records before it.
-func (h *handshake) ticket(record []byte) {
+func (h *handshake) ticket(record []byte) error {
 	h.feed(record)
-	_, _ = h.conn.Read(make([]byte, 1)) // it has nothing for us but errEmpty
+	_, err := h.conn.Read(make([]byte, 1))
+	h.back() // an alert of its own would take a nonce of ours
+	if errors.Is(err, errEmpty) {
+		return nil
+	}
+	return err
 }
 
 // over notes how the handshake has ended.
@@ -125,15 +130,18 @@ func (h *handshake) result() (done bool, err error) {
 	return h.done, h.err
 }
 
-// open appends to dst what b brings. Without room in dst there is nothing to open,
-// and Read would return nothing again and again.
+// errRoom says that a record has become longer than it was.
+var errRoom = errors.New("secure: no room for what was opened")
+
+// open appends to dst what b brings, behind what was fed and not read.
 func (h *handshake) open(dst, b []byte) ([]byte, error) {
-	if cap(dst) == 0 {
-		return dst, nil
+	if rest := h.rest(); len(rest) > 0 {
+		b = append(rest, b...)
 	}
 	h.meter.add(b)
-	h.feed(b)
-	for {
+	h.show(b)
+	defer h.hide()
+	for len(dst) < cap(dst) {
 		n, err := h.conn.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if errors.Is(err, errEmpty) {
@@ -143,6 +151,10 @@ func (h *handshake) open(dst, b []byte) ([]byte, error) {
 			return dst, err
 		}
 	}
+	if len(b) == 0 {
+		return dst, nil
+	}
+	return dst, errRoom // it cannot be: Read would return nothing again and again
 }
 
 // seal appends the records of b to dst, behind what is there already.

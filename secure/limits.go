@@ -5,7 +5,8 @@ import "time"
 const (
 	// waitingMax bounds what a peer may send in its handshake ahead of crypto/tls,
 	// which itself takes no message above 256 KiB.
-	waitingMax = 128 << 10
+	// The loop stops reading at half of it, and one turn of it brings 256 KiB at most.
+	waitingMax = 640 << 10
 
 	// handshakesMax is how many handshakes may be under way. One that waits for its
 	// peer holds a goroutine, about 16 KiB; beyond it, connections are closed.

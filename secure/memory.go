@@ -39,23 +39,32 @@ func (emptyError) Error() string   { return "secure: nothing left to read" }
 func (emptyError) Timeout() bool   { return true }
 func (emptyError) Temporary() bool { return true }
 
-// feed adds what came. Outside the handshake it is lent, and read before the next
-// call.
+// feed adds a copy of what came in the handshake, or behind it before the loop has
+// heard of its end.
 func (m *memory) feed(b []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.closed:
-		return
-	case !m.waits && len(m.in) == 0:
-		m.in = b
-		return
-	case m.waits && len(m.in)+len(b) > waitingMax:
+	if len(m.in)+len(b) > waitingMax {
 		m.closed = true
-	default:
+	}
+	if !m.closed {
 		m.in = append(m.in, b...)
 	}
 	m.more.Signal()
+}
+
+// show has reads see b until hide: they read all of it unless the connection is
+// broken.
+func (m *memory) show(b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.in = b
+}
+
+func (m *memory) hide() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.in = nil
 }
 
 // Read gives crypto/tls what was fed.
@@ -129,6 +138,20 @@ func (m *memory) rest() []byte {
 	rest := m.in
 	m.in = nil
 	return rest
+}
+
+// speaks reports whether something was written and not taken.
+func (m *memory) speaks() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.out) > 0
+}
+
+// whole reports whether the first record that was fed is complete.
+func (m *memory) whole() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.in) >= headerBytes && len(m.in) >= headerBytes+int(m.in[3])<<8+int(m.in[4])
 }
 
 // unread returns how many bytes were fed and not read.

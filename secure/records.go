@@ -80,10 +80,10 @@ type records struct {
 
 	// Reading.
 	in      half
-	partial []byte // of a record; from partials
-	idle    int    // records in a row without bytes of the owner's
-	message []byte // of the handshake protocol, not complete
-	ticket  func(record []byte)
+	partial []byte                    // of a record; from partials
+	idle    int                       // records in a row without bytes of the owner's
+	message []byte                    // of the handshake protocol, not complete
+	ticket  func(record []byte) error // nil once no more tickets are taken
 
 	// Writing.
 	mu  sync.Mutex
@@ -224,13 +224,16 @@ func (r *records) openRecord(record []byte) ([]byte, error) {
 		return nil, &brokenError{alertUnexpectedMessage, "record without a type"}
 	}
 	inner, kind := plain[:end-1], plain[end-1]
+	if kind != typeHandshake {
+		r.ticket = nil // crypto/tls, which has not seen this record, could not go on
+	}
 	switch {
 	case len(inner) > plainMax:
 		return nil, &brokenError{alertRecordOverflow, fmt.Sprintf("record with %d bytes (max %d)", len(inner), plainMax)}
 	case kind != typeHandshake && len(r.message) > 0:
 		return nil, &brokenError{alertUnexpectedMessage, "record inside a handshake message"}
 	case kind == typeApplication && len(inner) > 0:
-		r.idle, r.ticket = 0, nil
+		r.idle = 0
 		return inner, nil
 	}
 	if r.idle++; r.idle > idleRecordsMax {
@@ -293,8 +296,8 @@ func (r *records) handshake(b, record []byte) error {
 	if len(r.message) == 0 {
 		r.message = nil
 	}
-	if r.ticket != nil {
-		r.ticket(record)
+	if r.ticket != nil && r.ticket(record) != nil {
+		r.ticket = nil
 	}
 	return nil
 }
@@ -317,6 +320,9 @@ func (r *records) keyUpdate(body []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.own) > 0 {
+		return nil // one answer, which is not sent yet, does for many
+	}
 	var err error
 	r.own, err = r.rekey(r.own)
 	return err

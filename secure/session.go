@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -29,7 +28,7 @@ type Session struct {
 	records *records   // nil for TLS 1.2
 	early   []byte     // came behind the handshake, and was not opened yet
 	peer    *Peer      // whose certificate was verified, or nil
-	failure error
+	failure error      // io.EOF once the peer has ended its stream
 }
 
 // A Peer is who has shown a certificate that was verified.
@@ -57,6 +56,9 @@ func (s *Session) Settle() (ready bool, err error) {
 		return s.ready, s.failure
 	}
 	done, err := s.shake.result()
+	if err == nil && s.shake.speaks() {
+		return false, nil // Output goes first: what comes until then belongs behind
+	}
 	if !done || err != nil {
 		s.failure = err
 		return false, err
@@ -106,25 +108,33 @@ func (s *Session) Open(dst, received []byte) ([]byte, error) {
 		}
 		dst, err = s.records.open(dst, received)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.failure = err
+	if s.records != nil && s.records.ticket == nil {
+		s.shake = nil // a client's, which has waited for tickets
 	}
+	s.failure = err // the end, too: who did not want it yet asks again
 	return dst, err
 }
 
 // feed takes bytes of the handshake.
 func (s *Session) feed(b []byte) {
-	if !s.begun && len(b) > 0 {
-		s.begun = true
+	if !s.begun && len(b) > 0 && s.shake.unread() == 0 {
 		if b[0] != typeHandshake {
+			s.begun = true
 			s.shake.out = s.notTLS
 			s.shake.over(ErrNotTLS)
 			return
 		}
-		s.shake.begin()
 	}
 	s.shake.feed(b)
+	// Only a whole record takes a place among those that are under way.
+	if !s.begun && s.shake.whole() {
+		s.begun = true
+		s.shake.begin()
+	}
 }
+
+// Full reports whether the handshake has more than enough to work on.
+func (s *Session) Full() bool { return !s.ready && s.begun && s.shake.unread() > waitingMax/2 }
 
 // Seal appends the records of b to dst, behind what Output would.
 func (s *Session) Seal(dst, b []byte) []byte {

@@ -255,6 +255,13 @@ func (c *eagerConn) CloseWrite() error {
 // secureBackends are the addresses of backends with TLS.
 var secureBackends sync.Map
 
+// SecureBackendAt tells of a backend that will listen on address later.
+func SecureBackendAt(address string) {
+	if SecureBackends() {
+		secureBackends.Store(address, true)
+	}
+}
+
 // secureTargets writes wss:// and https:// for the backends that have TLS.
 func secureTargets(yaml string) string {
 	secureBackends.Range(func(key, _ any) bool {
