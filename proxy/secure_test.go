@@ -349,3 +349,98 @@ func TestSecureSlowClient(t *testing.T) {
 		}
 	})
 }
+
+// A holdingConn keeps what is written until somebody reads, or it is let go: so
+// that a segment holds what comes behind a handshake, too.
+type holdingConn struct {
+	*net.TCPConn
+	held []byte
+}
+
+func (c *holdingConn) Write(p []byte) (int, error) {
+	c.held = append(c.held, p...)
+	return len(p), nil
+}
+
+// SetWriteDeadline does nothing: crypto/tls sets one that has passed behind a
+// close_notify.
+func (c *holdingConn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *holdingConn) Read(p []byte) (int, error) {
+	if err := c.letGo(len(c.held)); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.Read(p)
+}
+
+func (c *holdingConn) letGo(n int) error {
+	_, err := c.TCPConn.Write(c.held[:n])
+	c.held = c.held[n:]
+	return err
+}
+
+// What comes in one segment with the end of the handshake, whole or in the middle of
+// a record, is not lost, and nor is the end of the stream behind it.
+func TestSecureBytesBehindTheHandshake(t *testing.T) {
+	overVersions(t, func(t *testing.T, r *rig, config *tls.Config) {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		client, _ := r.secureTunnel(config) // a session of TLS 1.2 that is resumed ends with the client's Finished
+		client.Close()
+		text := strings.Repeat("0123456789abcdef", 1024) // a record as large as can be
+		for _, behind := range []int{0, 1, 10, 10_000} {
+			conn := &holdingConn{TCPConn: r.dial()}
+			client = tls.Client(conn, config)
+			write(t, client, upgradeRequest)
+			write(t, client, text)
+			if err := client.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.letGo(len(conn.held) - behind); err != nil {
+				t.Fatal(err)
+			}
+			backend, _ := r.accept()
+			if err := conn.letGo(behind); err != nil {
+				t.Fatal(err)
+			}
+			write(t, backend, upgradeAnswer)
+			expect(t, client, upgradeAnswer)
+			if got := expectEnd(t, backend); got != text {
+				t.Fatalf("%d bytes behind: the backend got %d bytes of %d", behind, len(got), len(text))
+			}
+			closeWrite(t, backend)
+			expectEnd(t, client)
+		}
+	})
+}
+
+// A request and the end of the stream come in one segment, on a route that serves
+// HTTP. A client that ends while it waits counts as gone, as for net/http: it may
+// be answered or not, and its connection ends.
+func TestSecureRequestAndEndInOneSegment(t *testing.T) {
+	server, config := newServerTLS(t)
+	r := newHTTPRig(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "hello")
+	}, func(c *Config) { c.Listeners[0].TLS = server })
+	for range 20 {
+		conn := &holdingConn{TCPConn: r.dial()}
+		client := tls.Client(conn, config)
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		write(t, client, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+		if err := client.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.letGo(len(conn.held)); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := io.ReadAll(client); len(got) > 0 && !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
+			t.Errorf("got %q", got)
+		}
+	}
+	conn, err := tls.Dial("tcp", r.address, config)
+	if err != nil {
+		t.Fatalf("afterwards: %v", err)
+	}
+	conn.Close()
+}
