@@ -282,7 +282,7 @@ func TestChoosingDoesNotAllocate(t *testing.T) {
 			if strings.HasPrefix(head, "POST") && name != "any" {
 				continue
 			}
-			tunnel := &Tunnel{worker: w, server: server, x: &exchange{request: []byte(head), head: len(head)}}
+			tunnel := &Tunnel{worker: w, server: server, listener: &Listener{}, x: &exchange{request: []byte(head), head: len(head)}}
 			choose := func() {
 				refusal := w.request.Parse(tunnel.x.request)
 				if refusal == nil {
