@@ -16,7 +16,7 @@ type importedConf struct {
 
 var importedApache = map[string]importedConf{
 	"reference-websocket-only": {
-		map[string]string{"ws://echo.websocket.org": "echo"},
+		map[string]string{"ws://echo.websocket.org": "echo", "wss://echo.websocket.org": "secure"}, // which nobody asks
 		[]importProbe{
 			{opens, "x.test", "/ws2/a?b=c", "echo /a?b=c"},
 			{gets, "x.test", "/ws2/a", "echo /a"},
