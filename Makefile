@@ -76,7 +76,7 @@ fuzz: ## fuzz every target for FUZZTIME (30s) each
 		targets=$$($(GO) test -list '^Fuzz' $$package); \
 		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
 			echo "== $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+			.ci/fuzz-one $$package $$target $(FUZZTIME); \
 		done; \
 	done
 
