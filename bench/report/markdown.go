@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -120,12 +121,37 @@ at most %d open files per process, load average %.2f at the start.
 	}
 	b.WriteString("\nClient, backend and proxies all ran on this machine, over loopback.\n\n| proxy | version |\n|---|---|\n")
 	for _, p := range r.Proxies {
-		version := p.Version
+		version := r.versions(p.Name)
 		if p.Engine != "" {
 			version += ", ran on " + p.Engine
 		}
 		fmt.Fprintf(b, "| %s | %s |\n", p.Name, version)
 	}
+}
+
+// versions says which version of a proxy was measured, or which ones in which sets.
+func (r *Results) versions(proxy string) string {
+	var versions []string
+	sets := make(map[string][]string)
+	for _, part := range r.runs() {
+		for _, p := range part.Proxies {
+			if p.Name != proxy {
+				continue
+			}
+			if !slices.Contains(versions, p.Version) {
+				versions = append(versions, p.Version)
+			}
+			if set := orUnknown(part.Set); !slices.Contains(sets[p.Version], set) {
+				sets[p.Version] = append(sets[p.Version], set)
+			}
+		}
+	}
+	if len(versions) > 1 {
+		for i, version := range versions {
+			versions[i] = strings.Join(sets[version], " and ") + ": " + version
+		}
+	}
+	return strings.Join(versions, "; ")
 }
 
 func orUnknown(s string) string {
