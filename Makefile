@@ -38,7 +38,7 @@ E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPres
 # And twice with TLS: between clients and wsplice, and on both sides.
 E2E_SECURE := HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|SlowReader$$|OneByteSegments|LanesChange|$\
 	ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|TunnelOpens|HeadTimeout|HeadBytes|NoBackend|$\
-	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown
+	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown|BackPressure|LaneMetrics
 
 e2e: export WSPLICE_E2E_REQUIRE := 1
 e2e: export WSPLICE_BIN := $(CURDIR)/bin/wsplice

@@ -188,6 +188,9 @@ func (t *Tunnel) forward(f *flow, sink *loop.Socket, b []byte, memory sending) {
 func (t *Tunnel) sendParked(f *flow, sink *loop.Socket) {
 	for f.pump.Parked() > 0 {
 		b := f.pump.ParkedBytes()
+		if sink.Layered() {
+			b = b[:min(len(b), loop.LendMax)] // what is sealed takes as much again
+		}
 		n, over := t.push(f, sink, b, sendingParked)
 		if !over {
 			return
