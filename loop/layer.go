@@ -97,13 +97,6 @@ func (l *Loop) LayerOf(s *Socket) Layer {
 	return nil
 }
 
-// Ready reports whether s can send: it has no layer, or one whose handshake is
-// over.
-func (s *Socket) Ready() bool {
-	y := s.layered()
-	return y == nil || y.ready
-}
-
 // Slow reports whether the peer of s does not take what was sealed for it.
 func (s *Socket) Slow() bool {
 	y := s.layered()
@@ -390,13 +383,13 @@ func (y *layered) outcome() {
 func (y *layered) sent(op *Op) {
 	switch {
 	case !y.pushed(op):
-	case y.sending != None:
-		y.complete(op.Err())
 	case y.fin:
 		y.socket.FD.ShutdownWrite()
 		y.size = 0
 		y.outcome()
 		y.pass(op, Send) // who waits for the socket to be idle is told
+	case y.ready && y.sending != None:
+		y.complete(op.Err())
 	case op.Err() != 0:
 		y.fail(op.Err())
 	default:
@@ -407,10 +400,6 @@ func (y *layered) sent(op *Op) {
 // complete tells the owner how its Send or Connect ended.
 func (y *layered) complete(errno sys.Errno) {
 	kind, op := y.sending, &y.socket.Out
-	if errno == 0 && kind == Connect && !y.ready {
-		y.advance()
-		return
-	}
 	y.sending = None
 	op.errno = uint16(errno)
 	y.outcome()

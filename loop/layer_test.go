@@ -103,7 +103,7 @@ func TestLayerStandsBetween(t *testing.T) {
 			s, raw := r.pair(owner, true)
 			r.Layer(s, &toyLayer{}, nil)
 			r.Recv(s)
-			if s.Ready() {
+			if s.layered().ready {
 				t.Fatal("ready before the handshake")
 			}
 			wire := toyGreeting + sealToy("first") + sealToy(strings.Repeat("second", 100)) + "\x00"
@@ -209,7 +209,7 @@ func TestLayerPauses(t *testing.T) {
 		r.Layer(s, &toyLayer{}, nil)
 		r.Recv(s)
 		raw.Send([]byte(toyGreeting))
-		r.until("it is ready", s.Ready)
+		r.until("it is ready", func() bool { return s.layered().ready })
 		for _, text := range []string{"one", "two", "three"} {
 			r.Pause(s)
 			raw.Send([]byte(sealToy(text)))
