@@ -242,18 +242,7 @@ func TestDeflateClients(t *testing.T) {
 						echoInPieces(t, c, message(size), fragments)
 					}
 				}
-				if err := c.ping(); err != nil {
-					t.Errorf("ping: %v", err)
-				}
-				if err := c.close(4002, "done"); err != nil {
-					t.Errorf("close: %v", err)
-				}
-				if !rig.Poll(rig.Soon, func() bool { return drained(c) }) {
-					t.Fatal("the client does not see the end")
-				}
-				if got := c.end(); got.code != 4002 {
-					t.Errorf("the client was told %v, want 4002", got)
-				}
+				pingAndClose(t, c)
 			})
 		}
 	}

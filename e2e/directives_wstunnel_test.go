@@ -266,18 +266,7 @@ func TestWstunnelClients(t *testing.T) {
 			for _, size := range []int{1, 125, 126, 4000} {
 				echo(t, c, textMessage(size), 1)
 			}
-			if err := c.ping(); err != nil {
-				t.Errorf("ping: %v", err)
-			}
-			if err := c.close(4002, "done"); err != nil {
-				t.Errorf("close: %v", err)
-			}
-			if !rig.Poll(rig.Soon, func() bool { return drained(c) }) {
-				t.Fatal("the client does not see the end")
-			}
-			if got := c.end(); got.code != 4002 {
-				t.Errorf("the client was told %v, want 4002", got)
-			}
+			pingAndClose(t, c)
 		})
 	}
 }

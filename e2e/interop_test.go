@@ -217,6 +217,23 @@ func (p interopPair) closeCodes(t *testing.T) {
 	}
 }
 
+// pingAndClose has c pinged and closed, and told what it said.
+func pingAndClose(t *testing.T, c peerConn) {
+	t.Helper()
+	if err := c.ping(); err != nil {
+		t.Errorf("ping: %v", err)
+	}
+	if err := c.close(4002, "done"); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if !rig.Poll(rig.Soon, func() bool { return drained(c) }) {
+		t.Fatal("the client does not see the end")
+	}
+	if got := c.end(); got.code != 4002 {
+		t.Errorf("the client was told %v, want 4002", got)
+	}
+}
+
 // drained reports whether the connection has ended.
 func drained(c peerConn) bool {
 	select {

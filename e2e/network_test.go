@@ -18,7 +18,7 @@ import (
 func ownNetwork(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for a network of its own (CAP_SYS_ADMIN, CAP_NET_ADMIN)")
+		missing(t, "needs root, for a network of its own (CAP_SYS_ADMIN, CAP_NET_ADMIN)")
 	}
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -62,10 +61,7 @@ func TestWarmEndpointServerSpeaksFirst(t *testing.T) {
 				said.want("hello")
 				clients = append(clients, c)
 			}
-			m := proxy.Metrics()
-			if taken, dead := m.Sum("wsplice_warm_taken_total"), m.Sum("wsplice_warm_dead_total"); taken != 10 || dead != 0 {
-				t.Errorf("%.0f taken, %.0f of them dead; want 10, 0", taken, dead)
-			}
+			wantTaken(t, proxy, 10)
 			for _, c := range clients {
 				_ = c.Close()
 			}
@@ -75,38 +71,14 @@ func TestWarmEndpointServerSpeaksFirst(t *testing.T) {
 	}
 }
 
-// An impatient backend speaks bytes, and hangs up those who say nothing.
-type impatient struct {
-	*rig.Backend
-	mu   sync.Mutex // protects idle
-	idle map[*rig.BackendConn]bool
-}
-
-func newImpatient(t *testing.T) *impatient {
+// newImpatient is a fickle backend that speaks bytes.
+func newImpatient(t *testing.T) *fickle {
 	t.Helper()
-	s := &impatient{idle: make(map[*rig.BackendConn]bool)}
-	s.Backend = rig.NewBackend(t, func(c *rig.BackendConn) {
-		s.mu.Lock()
-		s.idle[c] = true
-		s.mu.Unlock()
+	begin := func(c *rig.BackendConn) error {
 		_, err := c.R.Peek(1)
-		s.mu.Lock()
-		delete(s.idle, c)
-		s.mu.Unlock()
-		if err == nil {
-			c.Echo()
-		}
-	})
-	return s
-}
-
-// hangUp ends the connections on which nothing was said.
-func (s *impatient) hangUp(end func(c *rig.BackendConn)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.idle {
-		end(c)
+		return err
 	}
+	return newFickle(t, begin, func(*rig.BackendConn) error { return nil })
 }
 
 // TestWarmEndpointIdleClientsAreHungUp ends all connections on which nothing was
@@ -137,7 +109,7 @@ func TestWarmEndpointIdleClientsAreHungUp(t *testing.T) {
 						done <- err
 					}()
 				}
-				backend.hangUp(end)
+				backend.drop(end)
 				for range size {
 					if err := rig.Receive(t, opened, "a 101"); err != nil {
 						t.Error(err)

@@ -66,10 +66,7 @@ func TestWarm(t *testing.T) {
 				c.WantEcho("hello")
 				clients = append(clients, c)
 			}
-			m := proxy.Metrics()
-			if taken, dead := m.Sum("wsplice_warm_taken_total"), m.Sum("wsplice_warm_dead_total"); taken != 10 || dead != 0 {
-				t.Errorf("%.0f taken, %.0f of them dead; want 10, 0", taken, dead)
-			}
+			wantTaken(t, proxy, 10)
 			for _, c := range clients {
 				_ = c.Close()
 			}
@@ -86,18 +83,20 @@ type fickle struct {
 	idle map[*rig.BackendConn]bool
 }
 
-func newFickle(t *testing.T) *fickle {
+// newFickle echoes what comes behind that for which begin waits, and behind the
+// answer that answer makes.
+func newFickle(t *testing.T, begin, answer func(c *rig.BackendConn) error) *fickle {
 	t.Helper()
 	f := &fickle{idle: make(map[*rig.BackendConn]bool)}
 	f.Backend = rig.NewBackend(t, func(c *rig.BackendConn) {
 		f.mu.Lock()
 		f.idle[c] = true
 		f.mu.Unlock()
-		err := c.ReadHead()
+		err := begin(c)
 		f.mu.Lock()
 		delete(f.idle, c)
 		f.mu.Unlock()
-		if err == nil && c.Upgrade() == nil {
+		if err == nil && answer(c) == nil {
 			c.Echo()
 		}
 	})
@@ -113,6 +112,15 @@ func (f *fickle) drop(end func(c *rig.BackendConn)) {
 	}
 }
 
+// wantTaken holds that so many warm connections were taken, none of them dead.
+func wantTaken(t *testing.T, p *rig.Proxy, n float64) {
+	t.Helper()
+	m := p.Metrics()
+	if taken, dead := m.Sum("wsplice_warm_taken_total"), m.Sum("wsplice_warm_dead_total"); taken != n || dead != 0 {
+		t.Errorf("%.0f taken, %.0f of them dead; want %.0f, 0", taken, dead, n)
+	}
+}
+
 // TestWarmConnectionsDie ends them in the instant in which tunnels take them: no
 // client may see that.
 func TestWarmConnectionsDie(t *testing.T) {
@@ -122,7 +130,7 @@ func TestWarmConnectionsDie(t *testing.T) {
 		"reset":  (*rig.BackendConn).Reset,
 	} {
 		t.Run(name, func(t *testing.T) {
-			backend := newFickle(t)
+			backend := newFickle(t, (*rig.BackendConn).ReadHead, func(c *rig.BackendConn) error { return c.Upgrade() })
 			proxy := warmTo(t, size, rig.Config{}, urlOf(backend.Addr()))
 			wantWarm(t, proxy, size)
 			start, address := proxy.SettledUsage(), proxy.Addr(0)

@@ -103,7 +103,7 @@ func FuzzSelectDeflate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, offer string) {
 		head := upgradeHead("Sec-WebSocket-Extensions: " + offer)
 		if judge([]byte(head)) != nil || strings.ContainsAny(offer, "\r\n") {
-			t.Skip("no field")
+			return // no field
 		}
 		r := mustParse(t, head)
 		answer := r.SelectDeflate()
