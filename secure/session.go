@@ -12,7 +12,7 @@ import (
 // A Session is one TLS connection.
 //
 //	state        becomes             when
-//	fresh        handshaking         a client sends its first byte; the loop asks for a hello
+//	fresh        handshaking         a client has sent its first record; the loop asks for a hello
 //	handshaking  ready failed        crypto/tls says so, on a goroutine
 //	ready        failed              a record is not as it must be
 //
