@@ -87,7 +87,8 @@ func TestFamiliesHaveSectionsOfTheirOwn(t *testing.T) {
 		"| websockify (200 tunnels) | 3145728 |", "| wsplice | 900 | 1 |",
 		"\n## Warm connections\n", "; backend 20ms away", "| wsplice-warm-32 | 20.0 | 2.00 | 40.0 | 2.00 | 50 |",
 		"is 20.0 ms instead of 40.0 ms in the\nmedian, and 40.0 ms instead of 80.0 ms",
-		"<summary>wsplice, endpoint</summary>\n\n```\nmode: endpoint\n", "```\nroutes: []\n", "ran on epoll", "| wsplice | short: 1; endpoints: 2, ran",
+		"<summary>wsplice, endpoint</summary>\n\n```\nmode: endpoint\n", "```\nroutes: []\n", "ran on epoll",
+		"| wsplice | short: 1; endpoints: 2, ran",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
