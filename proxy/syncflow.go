@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,7 +123,9 @@ func (s *syncFlow) copy() (end syncEnd, over bool) {
 
 // passOpened sends on what is in received, and what the session has held.
 func (s *syncFlow) passOpened(received []byte) (end syncEnd, over bool) {
-	plain, broken := s.source.open(received)
+	scratch := tlsScratch.Get().(*[]byte)
+	defer tlsScratch.Put(scratch)
+	plain, broken := s.source.open(scratch, received)
 	if end, over = s.pass(plain); over || broken == nil {
 		return end, over
 	}
@@ -146,11 +150,17 @@ func (s *syncFlow) pass(b []byte) (end syncEnd, over bool) {
 	return end, over
 }
 
-// open returns what is in received, and how the stream has ended, if it has.
-func (e end) open(received []byte) (plain []byte, over *syncEnd) {
+// tlsScratch holds what TLS has opened or sealed while that is on its way. Made
+// anew for each read it would be 64 KiB of garbage.
+var tlsScratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// open returns what is in received, there or in scratch, and how the stream has
+// ended, if it has.
+func (e end) open(scratch *[]byte, received []byte) (plain []byte, over *syncEnd) {
 	var dst []byte
 	if room := e.session.Room(len(received)); room > 0 {
-		dst = make([]byte, 0, room)
+		*scratch = slices.Grow((*scratch)[:0], room)
+		dst = *scratch
 	}
 	plain, err := e.session.Open(dst, received)
 	switch {
@@ -170,7 +180,10 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 	sealed := s.sink.session != nil
 	if sealed {
 		s.count(len(b), splice.Copy)
-		b = s.sink.session.Seal(nil, b)
+		scratch := tlsScratch.Get().(*[]byte)
+		defer tlsScratch.Put(scratch)
+		*scratch = s.sink.session.Seal((*scratch)[:0], b)
+		b = *scratch
 	}
 	var errno sys.Errno
 	err := s.untilSent(func() bool {
@@ -188,7 +201,7 @@ func (s *syncFlow) send(b []byte) (end syncEnd, over bool) {
 	})
 	switch {
 	case err != nil && sealed:
-		return syncEnd{need: splice.NeedTurn, sealed: b}, true
+		return syncEnd{need: splice.NeedTurn, sealed: bytes.Clone(b)}, true
 	case err != nil:
 		s.flow.pump.Park(b)
 		return calledBack, true
