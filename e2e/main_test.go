@@ -12,6 +12,7 @@ import (
 var roles = map[string]func() rig.Role{
 	"coder server": newCoderServerRole,
 	"echo server":  newEchoServerRole,
+	"flooder":      newFlooderRole,
 	"many clients": newManyClientsRole,
 	"pipe eater":   newPipeEaterRole,
 }

@@ -18,6 +18,7 @@ type Config struct {
 	// What goes into the file.
 	Listeners []string // addresses; default one free port of 127.0.0.1
 	ListenerX string   // further keys of every listener, e.g. `mode: "0660"`
+	ListenerE []string // further keys of each listener, in their order
 	Routes    string   // items of the list `routes:`, one per line
 	Upstreams string   // body of `upstreams:`, indented by two
 	Timeouts  Settings
@@ -61,8 +62,8 @@ func (c *Config) yaml(dir string) string {
 		fmt.Fprintln(&b, c.More)
 	}
 	b.WriteString("listeners:\n")
-	for _, address := range c.listeners() {
-		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", secureListener(address, c.ListenerX)))
+	for i, address := range c.listeners() {
+		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", secureListener(address, c.listenerKeys(i))))
 	}
 	b.WriteString("routes:\n")
 	for line := range strings.Lines(strings.TrimSpace(c.Routes) + "\n") {
@@ -79,6 +80,14 @@ func (c *Config) listeners() []string {
 		return []string{"127.0.0.1:0"}
 	}
 	return c.Listeners
+}
+
+// listenerKeys returns what the i-th listener has besides its address.
+func (c *Config) listenerKeys(i int) string {
+	if i >= len(c.ListenerE) || c.ListenerE[i] == "" {
+		return c.ListenerX
+	}
+	return c.ListenerE[i] + after(", ", c.ListenerX)
 }
 
 func (c *Config) adminAddress(dir string) string {

@@ -63,6 +63,8 @@ type limited struct {
 	Files   uint64
 	User    int
 	NoUring bool
+	CPU     int    // the only one it may use, counted from 1; 0 = all
+	Role    string // played by Argv
 	Argv    []string
 }
 
@@ -72,12 +74,16 @@ func command(cfg Config, argv ...string) *exec.Cmd {
 	if cfg.Files == 0 && cfg.User == 0 && !cfg.NoUring {
 		return exec.Command(argv[0], argv[1:]...)
 	}
-	text, err := json.Marshal(limited{cfg.Files, cfg.User, cfg.NoUring, argv})
+	text, err := json.Marshal(limited{Files: cfg.Files, User: cfg.User, NoUring: cfg.NoUring, Argv: argv})
 	if err != nil {
 		panic(err)
 	}
+	return launcher(string(text))
+}
+
+func launcher(limits string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleEnv+"=launch", launchEnv+"="+string(text))
+	cmd.Env = append(os.Environ(), roleEnv+"=launch", launchEnv+"="+limits)
 	return cmd
 }
 
@@ -97,6 +103,14 @@ func execLimited() error {
 			return err
 		}
 	}
+	if l.CPU != 0 {
+		var only unix.CPUSet
+		only.Set(l.CPU - 1)
+		runtime.LockOSThread() // the thread's CPUs are the new program's
+		if err := unix.SchedSetaffinity(0, &only); err != nil {
+			return fmt.Errorf("stay on CPU %d: %w", l.CPU-1, err)
+		}
+	}
 	if l.NoUring {
 		if err := forbidUring(); err != nil {
 			return fmt.Errorf("forbid io_uring: %w", err)
@@ -104,6 +118,9 @@ func execLimited() error {
 	}
 	_ = os.Unsetenv(roleEnv)
 	_ = os.Unsetenv(launchEnv)
+	if l.Role != "" {
+		_ = os.Setenv(roleEnv, l.Role)
+	}
 	return syscall.Exec(l.Argv[0], l.Argv, os.Environ())
 }
 
@@ -151,8 +168,25 @@ type Helper struct {
 // StartHelper starts a helper process; the end of the test ends it.
 func StartHelper(t testing.TB, role string) *Helper {
 	t.Helper()
-	h := &Helper{t: t, role: role, cmd: exec.Command(os.Args[0]), out: make(chan string)}
-	h.cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	return startHelper(t, role, cmd)
+}
+
+// StartHelperOn is StartHelper for one that may use no other CPU than cpu, counted
+// from 0.
+func StartHelperOn(t testing.TB, role string, cpu int) *Helper {
+	t.Helper()
+	text, err := json.Marshal(limited{CPU: cpu + 1, Role: role, Argv: []string{os.Args[0]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startHelper(t, role, launcher(string(text)))
+}
+
+func startHelper(t testing.TB, role string, cmd *exec.Cmd) *Helper {
+	t.Helper()
+	h := &Helper{t: t, role: role, cmd: cmd, out: make(chan string)}
 	h.cmd.Stderr = os.Stderr
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := h.cmd.StdinPipe()
