@@ -60,6 +60,7 @@ func startFlooded(t *testing.T, more string) *flooded {
 	})
 	f := &flooded{
 		proxy: proxy, secure: proxy.Addr(1),
+		flooder: rig.StartHelperOn(t, "flooder", runtime.NumCPU()-1), everywhere: rig.StartHelper(t, "flooder"),
 	}
 	for i := range floodTunnels {
 		f.tunnels = append(f.tunnels, rig.MustOpenEcho(t, proxy, fmt.Sprintf("/ws/%d", i)))
