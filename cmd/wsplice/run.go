@@ -57,6 +57,9 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	if err != nil {
 		return err
 	}
+	if err = extendConnect(c, &p); err != nil {
+		log.Warn("WebSockets over HTTP/2 are off", "because", err)
+	}
 	// Before the proxy raises the limit of open files, which backends inherit.
 	if err = backends.start(); err != nil {
 		return err
