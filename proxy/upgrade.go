@@ -74,15 +74,3 @@ func answersWebSocket(r *handshake.Response) bool {
 	protocol, _ := r.Field("Upgrade")
 	return bytes.EqualFold(protocol, []byte(websocketName))
 }
-
-// TakesWebSocket reports whether the route may make a tunnel of a WebSocket.
-func (r *Route) TakesWebSocket() bool {
-	switch r.Mode {
-	case ModeEndpoint:
-		return true
-	case ModeTunnel, ModeHTTP:
-		u := &r.Upgrade
-		return u.Any || u.Unasked || slices.Contains(u.Protocols, websocketName)
-	}
-	return false
-}

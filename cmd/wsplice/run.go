@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -27,9 +29,13 @@ func runCommand() *cobra.Command {
 		Short: "Serve until SIGTERM or SIGINT, then drain and exit 0",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := load(file, cmd.ErrOrStderr())
-			if err != nil {
-				return err
+			var warnings bytes.Buffer // not to be printed twice
+			config, err := load(file, &warnings)
+			if err == nil {
+				err = extendConnect(config)
+			}
+			if _, failed := warnings.WriteTo(cmd.ErrOrStderr()); err != nil || failed != nil {
+				return cmp.Or(err, failed)
 			}
 			return serve(config, nil, cmd.ErrOrStderr(), func() {})
 		},
@@ -56,9 +62,6 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 	p, err := buildProxy(c, log, backends, secured)
 	if err != nil {
 		return err
-	}
-	if err = extendConnect(c, &p); err != nil {
-		log.Warn("WebSockets over HTTP/2 are off", "because", err)
 	}
 	// Before the proxy raises the limit of open files, which backends inherit.
 	if err = backends.start(); err != nil {
