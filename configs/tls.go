@@ -13,10 +13,21 @@ type TLS struct {
 	Certificates []KeyPair // chosen by SNI; the first where none fits
 	ClientCA     string    // PEM file; "" = clients are not asked for certificates
 	MinVersion   string    // "1.2" (default) or "1.3"
+	HTTP2        bool      // offered beside HTTP/1.1; default true
 
 	// Fields of requests that tell a backend of the client's certificate; "" = none.
 	SubjectHeader     string
 	FingerprintHeader string
+}
+
+// WebSocketsOverHTTP2 reports whether a listener offers HTTP/2 and a route would take
+// a WebSocket.
+func (c *Config) WebSocketsOverHTTP2() bool {
+	return slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.TLS != nil && l.TLS.HTTP2 }) &&
+		slices.ContainsFunc(c.Routes, func(r Route) bool {
+			u := &r.Upgrade
+			return u.Any || u.None || slices.Contains(u.Protocols, websocket)
+		})
 }
 
 // A KeyPair names the PEM files of a certificate, with its chain, and of its key.
@@ -25,10 +36,11 @@ type KeyPair struct{ Cert, Key string }
 
 // listenerTLS reads `listeners[].tls`.
 func (d *decoder) listenerTLS(n *node) *TLS {
-	t := &TLS{MinVersion: "1.2"}
+	t := &TLS{MinVersion: "1.2", HTTP2: true}
 	ok := d.mapping(n, map[string]decode{
 		"certificates":       func(n *node) { d.certificates(n, t) },
 		"client_ca":          func(n *node) { d.certificateFile(n, &t.ClientCA) },
+		"http2":              d.boolean(&t.HTTP2),
 		"kernel":             d.later(isText("off"), ""),
 		"min_version":        d.enum(&t.MinVersion, []string{"1.2", "1.3"}),
 		"subject_header":     d.fieldName(&t.SubjectHeader),

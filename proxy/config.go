@@ -80,6 +80,8 @@ type Listener struct {
 	// a name, on whatever listener.
 	SubjectHeader, FingerprintHeader string
 
+	entrance *entrance // whose listener this is, of a request of HTTP/2
+
 	// ProxyProtocol believes whoever connects: only a balancer may be able to.
 	ProxyProtocol Greeting
 

@@ -36,8 +36,9 @@ type exchange struct {
 	unproven bool // nothing shows yet that its peer is still there
 
 	// While away. cut is nil until lent is in other hands.
-	lent sys.FD // a duplicate of the client's descriptor
-	cut  func() // ends the work of the goroutines
+	lent  sys.FD // a duplicate of the client's descriptor
+	cut   func() // ends the work of the goroutines
+	http2 bool   // they serve a whole connection
 }
 
 // early returns what the client sent behind its head.

@@ -37,6 +37,10 @@ func (t *Tunnel) serveHTTP(route *Route) {
 // depart hands the request over.
 func (t *Tunnel) depart() {
 	w, x := t.worker, t.x
+	if x.http2 {
+		t.departHTTP2()
+		return
+	}
 	w.loop.Forget(&t.client)
 	x.cut = w.server.gateway.Serve(gateway.Job{
 		FD: x.lent, Layer: t.layer(), Head: x.out, Body: x.body, Behind: x.early(),
@@ -56,7 +60,7 @@ func (t *Tunnel) comeBack(r *gateway.Result) {
 	switch {
 	case r.Aborted:
 		// A body that ends with the connection must not seem complete.
-		t.client.FD.ResetOnClose()
+		t.resetOnClose(&t.client)
 		t.close()
 	case !r.Keep || w.draining:
 		t.linger(&t.client)

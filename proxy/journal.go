@@ -42,6 +42,7 @@ type line struct {
 	peer      netip.AddrPort
 	via       netip.AddrPort // the balancer, where announced says that it named the peer
 	announced bool
+	http2     bool
 	route     string
 	backend   string
 	refusal   *handshake.Refusal // our own answer
@@ -88,6 +89,9 @@ func (l *line) write(log *slog.Logger) {
 		slog.String("client", peerText(l.peer)))
 	if l.announced {
 		record.AddAttrs(slog.String("via", peerText(l.via)))
+	}
+	if l.http2 {
+		record.AddAttrs(slog.String("http", "2"))
 	}
 	switch l.kind {
 	case lineRefused:
@@ -181,7 +185,7 @@ func (j *journal) relayed(w *worker, t *Tunnel, status int) {
 }
 
 func (w *worker) line(t *Tunnel, kind lineKind) line {
-	l := line{kind: kind, at: w.loop.Wall(), loop: w.index, id: t.id, peer: t.peer}
+	l := line{kind: kind, at: w.loop.Wall(), loop: w.index, id: t.id, peer: t.peer, http2: t.listener.entrance != nil}
 	// Asked for and not kept, for the size of a tunnel. At its end the socket may
 	// not know any more.
 	if t.announced && kind != lineClose {

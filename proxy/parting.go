@@ -145,7 +145,7 @@ func (t *Tunnel) settleParting() {
 		switch {
 		case f.finished || sink.Out.InFlight() && sink.Out.Kind == loop.Send || f.pump.Parked() > 0:
 		case f.pump.Held() > 0: // in a pipe, in the middle of a frame
-			sink.FD.ResetOnClose()
+			t.resetOnClose(sink)
 			t.giveUp(f)
 		default:
 			f.finished = true

@@ -10,6 +10,7 @@ import (
 
 	"wsplice/admission"
 	"wsplice/gateway"
+	"wsplice/h2"
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/pool"
@@ -31,6 +32,7 @@ type Server struct {
 	tunnels   atomic.Int64     // admitted: from the route's choice to the end
 	upstreams []*pool.Upstream // of config.Routes, each once
 	gateway   *gateway.Gateway // from Start on
+	http2     *h2.Lane         // nil where no listener has TLS
 	warm      []*pool.Warm     // from Start on
 	addresses *admission.Addresses
 	rate      *admission.Rate
@@ -62,6 +64,9 @@ func New(c Config) (*Server, error) {
 
 func (s *Server) prepare() error {
 	if err := s.compileRoutes(); err != nil {
+		return err
+	}
+	if err := s.prepareHTTP2(); err != nil {
 		return err
 	}
 	limit, err := sys.RaiseDescriptorLimit()
@@ -180,6 +185,9 @@ func (s *Server) Engine() (name string, memory int, refused error) {
 // returns how many that were, after all loops have ended.
 func (s *Server) Stop(ctx context.Context) (cut int) {
 	s.gateway.Drain()
+	if s.http2 != nil {
+		s.http2.Drain()
+	}
 	s.closeWarm()
 	// First all queues, then the tunnels: a loop may hand connections to others.
 	s.onEach((*worker).closeAcceptors).Wait()
@@ -199,6 +207,9 @@ func (s *Server) Stop(ctx context.Context) (cut int) {
 		w.loop.Stop()
 	}
 	s.running.Wait()
+	if s.http2 != nil {
+		s.http2.Close()
+	}
 	s.closeGateway()
 	for _, u := range s.upstreams {
 		u.Close()

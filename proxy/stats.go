@@ -40,6 +40,9 @@ type counters struct {
 	warmTaken       uint64
 	warmDead        uint64
 	tlsFailures     uint64
+
+	http2Connections uint64
+	http2Requests    uint64
 }
 
 // Stats are the counters of all loops.
@@ -63,6 +66,9 @@ type Stats struct {
 	WarmDead        uint64 // of those taken, dead before anything had moved on them
 	TLSFailures     uint64 // TLS handshakes of clients and with backends that failed
 	TLSUnderWay     int    // TLS handshakes that have begun and not ended
+
+	HTTP2Connections uint64
+	HTTP2Requests    uint64 // on those
 
 	// Servers are in the order of the routes; of those with the same names, the
 	// figures are added up.
@@ -185,6 +191,8 @@ func (w *worker) snapshot() func(*Stats) {
 		s.WarmTaken += c.warmTaken
 		s.WarmDead += c.warmDead
 		s.TLSFailures += c.tlsFailures
+		s.HTTP2Connections += c.http2Connections
+		s.HTTP2Requests += c.http2Requests
 		s.Violations += c.violations
 		s.LogDropped += dropped
 		s.Loops = append(s.Loops, loopStats)

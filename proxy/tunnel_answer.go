@@ -116,7 +116,7 @@ func (t *Tunnel) onReplying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 		t.headSent()
 	case op.Err() != 0, op.N == 0 && t.x.body.Kind() == handshake.BodyUntilClose && t.cutShort():
 		// A body that ends with the connection must not seem complete.
-		t.client.FD.ResetOnClose()
+		t.resetOnClose(&t.client)
 		t.end(sideBackend, causeReset)
 	case op.N == 0:
 		t.down.ended = true

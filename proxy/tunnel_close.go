@@ -114,7 +114,7 @@ func (t *Tunnel) cut(f *flow) bool {
 	if f.finished || f.pump.Held() == 0 && !sink.Out.InFlight() {
 		return false
 	}
-	sink.FD.ResetOnClose()
+	t.resetOnClose(sink)
 	return true
 }
 

@@ -26,7 +26,11 @@ func (t *Tunnel) open(fd sys.FD, peer netip.AddrPort, listener *Listener) {
 
 // onRequest collects the request head.
 func (t *Tunnel) onRequest(op *loop.Op) {
-	if t.collect(op) {
+	switch {
+	case !t.collect(op):
+	case t.speaksHTTP2():
+		t.serveHTTP2()
+	default:
 		t.scanRequest()
 	}
 }

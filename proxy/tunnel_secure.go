@@ -91,7 +91,7 @@ func (t *Tunnel) presentClient(forward *handshake.Forward) {
 	if l.SubjectHeader == "" && l.FingerprintHeader == "" {
 		return
 	}
-	peer := t.sessionOf(&t.client).Peer()
+	peer := t.certificate()
 	if peer == nil {
 		return
 	}
@@ -135,7 +135,7 @@ func (t *Tunnel) layer() gateway.Layer {
 
 // scheme is what the client has asked by.
 func (t *Tunnel) scheme() string {
-	if t.client.Layered() {
+	if t.client.Layered() || t.listener.entrance != nil {
 		return "https"
 	}
 	return "http"

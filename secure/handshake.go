@@ -5,6 +5,12 @@ import (
 	"errors"
 )
 
+// Protocols that a listener can offer (ALPN, RFC 7301 section 6).
+const (
+	ProtocolHTTP2 = "h2"
+	ProtocolHTTP1 = "http/1.1"
+)
+
 // A handshake is a tls.Conn over memory: it makes the session, on a goroutine,
 // and moves the bytes of one of TLS 1.2.
 type handshake struct {
@@ -20,6 +26,7 @@ type handshake struct {
 	err     error
 	records *records // of TLS 1.3
 	peer    *Peer
+	state   *tls.ConnectionState // kept where HTTP/2 was agreed on
 }
 
 // newHandshake prepares a session by config, which is copied: the secrets of each
@@ -61,6 +68,9 @@ func (h *handshake) begin() {
 func (h *handshake) settle() (err error) {
 	state := h.conn.ConnectionState()
 	h.peer = peerOf(&state)
+	if state.NegotiatedProtocol == ProtocolHTTP2 {
+		h.state = &state
+	}
 	if state.Version != tls.VersionTLS13 {
 		return nil
 	}

@@ -30,4 +30,9 @@ const (
 
 	// reloadEvery is how often certificate files are looked at.
 	reloadEvery = 5 * time.Second
+
+	// connReadBytes is what a Conn reads at a time, and connSealedKept how large a
+	// buffer it keeps between writes.
+	connReadBytes  = 16 << 10
+	connSealedKept = 2 << 10
 )

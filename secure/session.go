@@ -23,12 +23,13 @@ type Session struct {
 	client  bool // ours is the hello
 	begun   bool
 	ready   bool
-	notTLS  []byte     // what a client is told that speaks plainly
-	shake   *handshake // nil when records do without it
-	records *records   // nil for TLS 1.2
-	early   []byte     // came behind the handshake, and was not opened yet
-	peer    *Peer      // whose certificate was verified, or nil
-	failure error      // io.EOF once the peer has ended its stream
+	notTLS  []byte               // what a client is told that speaks plainly
+	shake   *handshake           // nil when records do without it
+	records *records             // nil for TLS 1.2
+	early   []byte               // came behind the handshake, and was not opened yet
+	peer    *Peer                // whose certificate was verified, or nil
+	state   *tls.ConnectionState // of one that has agreed on HTTP/2
+	failure error                // io.EOF once the peer has ended its stream
 }
 
 // A Peer is who has shown a certificate that was verified.
@@ -64,7 +65,7 @@ func (s *Session) Settle() (ready bool, err error) {
 		return false, err
 	}
 	s.ready = true
-	s.peer = s.shake.peer
+	s.peer, s.state = s.shake.peer, s.shake.state
 	if s.records = s.shake.records; s.records == nil {
 		return true, nil
 	}
@@ -175,6 +176,9 @@ func (s *Session) Close() {
 
 // Err says why the session has failed.
 func (s *Session) Err() error { return s.failure }
+
+// SpeaksHTTP2 reports whether the handshake has agreed on that (ALPN, RFC 7301).
+func (s *Session) SpeaksHTTP2() bool { return s.state != nil }
 
 // Peer is who has shown a certificate that was verified, or nil.
 func (s *Session) Peer() *Peer { return s.peer }

@@ -153,6 +153,7 @@ func figures(s proxy.Stats) admin.Figures {
 		Pipes: s.Pipes, PipesRefused: s.PipeRefused,
 		DescriptorsLeft: s.Descriptors, LogDropped: s.LogDropped,
 		WarmIdle: s.WarmIdle, WarmTaken: s.WarmTaken, WarmDead: s.WarmDead,
+		HTTP2Connections: s.HTTP2Connections, HTTP2Requests: s.HTTP2Requests,
 		TLSFailures: s.TLSFailures, TLSUnderWay: s.TLSUnderWay,
 	}
 	for _, u := range s.Servers {

@@ -35,7 +35,11 @@ var tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionT
 
 // server reads the files of a listener, and watches them from then on.
 func (s *secured) server(c *configs.TLS) (*secure.Server, error) {
-	files := secure.ServerFiles{ClientCA: c.ClientCA, MinVersion: tlsVersions[c.MinVersion], Protocols: []string{"http/1.1"}}
+	files := secure.ServerFiles{ClientCA: c.ClientCA, MinVersion: tlsVersions[c.MinVersion]}
+	if c.HTTP2 {
+		files.Protocols = append(files.Protocols, secure.ProtocolHTTP2)
+	}
+	files.Protocols = append(files.Protocols, secure.ProtocolHTTP1)
 	for _, pair := range c.Certificates {
 		files.Certificates = append(files.Certificates, secure.KeyPair(pair))
 	}
@@ -64,7 +68,7 @@ func secureServer(server *pool.Server, t configs.Target, c *configs.BackendTLS) 
 	}
 	config := &tls.Config{
 		ServerName: cmp.Or(c.ServerName, host), InsecureSkipVerify: c.Insecure, //nolint:gosec // asked for
-		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+		NextProtos: []string{secure.ProtocolHTTP1}, MinVersion: tls.VersionTLS12,
 		ClientSessionCache:          tls.NewLRUClientSessionCache(sessionsKept),
 		DynamicRecordSizingDisabled: true,
 	}

@@ -19,12 +19,15 @@ const module = "wsplice/"
 var imports = map[string][]string{
 	"cmd/wsplice": {"..."},
 	"proxy": {
-		"loop", "greeting", "handshake", "route", "admission", "frame", "deflate", "secure", "splice", "pool", "gateway",
+		"loop", "greeting", "handshake", "route", "admission", "frame", "deflate", "secure", "splice", "pool", "gateway", "h2",
 		"internal/sys",
 	},
 
 	// It serves what the loop has judged, at a backend of the pool.
 	"gateway": {"handshake", "pool", "secure", "internal/sys"},
+
+	// It makes requests of HTTP/1.1 to the proxy itself.
+	"h2": {"internal/sys"},
 
 	// It asks the pool's servers how they are, and tells the pool.
 	"health": {"pool", "internal/sys"},
