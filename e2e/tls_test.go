@@ -110,7 +110,12 @@ func TestTLSCertificateIsReadAgain(t *testing.T) {
 // upgradeTLS makes conn a tunnel.
 func upgradeTLS(t testing.TB, conn *tls.Conn, lines ...string) {
 	t.Helper()
-	if _, err := io.WriteString(conn, rig.UpgradeRequest("/x", lines...)); err != nil {
+	upgradeTLSAt(t, conn, "/x", lines...)
+}
+
+func upgradeTLSAt(t testing.TB, conn *tls.Conn, target string, lines ...string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, rig.UpgradeRequest(target, lines...)); err != nil {
 		t.Fatal(err)
 	}
 	head := make([]byte, 0, 1024)

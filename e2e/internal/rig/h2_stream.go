@@ -33,6 +33,7 @@ type H2Stream struct {
 	ended      bool // the peer has ended its side
 	reset      *H2Reset
 	over       bool // we have ended or reset ours
+	cancelled  bool // we have reset it
 
 	readBy, writeBy time.Time
 }
@@ -134,7 +135,7 @@ func (s *H2Stream) Read(p []byte) (int, error) {
 	s.read += int64(n)
 	// Half of the window at once: a frame for each read would be a flood.
 	back := s.read + s.padding - s.returned
-	if back < s.c.window/2 || s.ended || s.reset != nil || s.over {
+	if back < s.c.window/2 || s.ended || s.reset != nil || s.cancelled {
 		back = 0
 	}
 	s.returned += back
@@ -241,7 +242,9 @@ func (s *H2Stream) Reset() { s.ResetWith(http2.ErrCodeCancel) }
 
 // ResetWith resets the stream for a reason.
 func (s *H2Stream) ResetWith(code http2.ErrCode) {
-	s.end()
+	s.c.mu.Lock()
+	s.over, s.cancelled = true, true
+	s.c.mu.Unlock()
 	_ = s.c.Write(func(fr *http2.Framer) error { return fr.WriteRSTStream(s.ID, code) })
 }
 
