@@ -20,16 +20,6 @@ type TLS struct {
 	FingerprintHeader string
 }
 
-// WebSocketsOverHTTP2 reports whether a listener offers HTTP/2 and a route would take
-// a WebSocket.
-func (c *Config) WebSocketsOverHTTP2() bool {
-	return slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.TLS != nil && l.TLS.HTTP2 }) &&
-		slices.ContainsFunc(c.Routes, func(r Route) bool {
-			u := &r.Upgrade
-			return u.Any || u.None || slices.Contains(u.Protocols, websocket)
-		})
-}
-
 // A KeyPair names the PEM files of a certificate, with its chain, and of its key.
 // They are absolute or relative to the working directory.
 type KeyPair struct{ Cert, Key string }

@@ -56,7 +56,7 @@ upstreams:
 	pair := KeyPair{Cert: "dir/c.pem", Key: "dir/k.pem"}
 	for what, both := range map[string][2]any{
 		"listener": {got.Listeners[0].TLS, &TLS{
-			Certificates: []KeyPair{pair}, ClientCA: "dir/c.pem", MinVersion: "1.3", SubjectHeader: "X-S",
+			Certificates: []KeyPair{pair}, ClientCA: "dir/c.pem", MinVersion: "1.3", HTTP2: true, SubjectHeader: "X-S",
 		}},
 		"upstream": {got.Upstreams[0].TLS, &BackendTLS{CA: "dir/c.pem", ServerName: "b.test", Client: &pair}},
 		"server":   {got.Upstreams[0].Servers[0].Target.Address, "b:443"},

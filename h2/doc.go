@@ -3,7 +3,9 @@
 // whose loops judge, route and serve it like any other. A WebSocket (extended
 // CONNECT, RFC 8441) becomes an upgrade there.
 //
-// Frames, flow control and header compression are golang.org/x/net/http2's. It
-// serves extended CONNECT only in a process that was started with a setting in
-// its environment: see Extended.
+// How frames are written and headers are compressed is left to
+// golang.org/x/net/http2; what they mean is decided here. Its server, and that of
+// net/http, cannot say that they serve extended CONNECT without a variable in the
+// environment, answer some malformed requests instead of resetting them, and cannot
+// end one direction of a stream alone.
 package h2

@@ -1,34 +1,41 @@
 package h2
 
 import (
-	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"wsplice/internal/sys"
 )
 
 // A Lane serves connections of HTTP/2.
 type Lane struct {
-	base    http.Server
-	server  http2.Server //nolint:staticcheck // net/http takes no connection whose TLS is not crypto/tls's
-	log     *slog.Logger
+	config  Config
 	serving sync.WaitGroup
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	draining bool
+}
+
+// Config is what a Lane needs to know.
+type Config struct {
+	Head       int  // bytes of a request's head, as RFC 9113 section 10.5.1 counts them
+	WebSockets bool // some route takes them: clients are told (RFC 8441 section 3)
+	Log        *slog.Logger
 }
 
 // An Entrance is a connection to the proxy, for one request.
 type Entrance struct {
-	FD sys.FD // a non-blocking stream socket, whoever gets it closes it
+	FD sys.FD // a non-blocking stream socket, the Lane's to close
 
 	// Cut ends what became of the request at once: the client has given it up.
 	Cut func()
 	// WasCut reports, at the end of what FD brings, that it is not all there was.
 	WasCut func() bool
+	// Gone is closed when the proxy has closed its end.
+	Gone <-chan struct{}
 	// Done is called once, after FD was closed.
 	Done func()
 }
@@ -39,41 +46,45 @@ type Client interface {
 	Enter() (*Entrance, error)
 }
 
-// New returns a Lane whose requests may have heads of so many bytes.
-func New(head int, log *slog.Logger) (*Lane, error) {
-	l := &Lane{log: log}
-	l.base = http.Server{
-		Handler: http.HandlerFunc(l.serveHTTP), MaxHeaderBytes: head, IdleTimeout: idleTime,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	l.server = http2.Server{ //nolint:staticcheck // as above
-		MaxConcurrentStreams: streamsMax, MaxReadFrameSize: frameMax, IdleTimeout: idleTime,
-		MaxUploadBufferPerStream: streamWindow, MaxUploadBufferPerConnection: connectionWindow,
-	}
-	return l, http2.ConfigureServer(&l.base, &l.server) //nolint:staticcheck // as above
-}
+// New returns a Lane.
+func New(c Config) *Lane { return &Lane{config: c, conns: make(map[*conn]struct{})} }
 
-type clientKey struct{}
-
-// Serve serves conn, and closes it. If it has a ConnectionState, as a tls.Conn has,
-// that must fulfil RFC 9113 section 9.2. done is called at the end, from a
-// goroutine. cut, which may be called at any time, ends it soon.
-func (l *Lane) Serve(conn net.Conn, client Client, done func()) (cut func()) {
+// Serve serves socket, and closes it. weak says that its cipher suite is one that
+// RFC 9113 section 9.2.2 prohibits. done is called at the end, from a goroutine. cut,
+// which may be called at any time, ends it soon.
+func (l *Lane) Serve(socket net.Conn, weak bool, client Client, done func()) (cut func()) {
+	c := newConn(l, socket, client)
 	l.serving.Add(1)
+	l.mu.Lock()
+	l.conns[c] = struct{}{}
+	draining := l.draining
+	l.mu.Unlock()
 	go func() {
 		defer l.serving.Done()
 		defer done()
-		ctx := context.WithValue(context.Background(), clientKey{}, client)
-		l.server.ServeConn(conn, &http2.ServeConnOpts{Context: ctx, BaseConfig: &l.base}) //nolint:staticcheck // as above
+		c.serve(weak)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, c)
 	}()
+	if draining {
+		go c.leave()
+	}
 	return func() {
-		time.AfterFunc(cutGrace, func() { _ = conn.Close() }) // it may be closed already
+		time.AfterFunc(cutGrace, func() { _ = socket.Close() }) // it may be closed already
 	}
 }
 
 // Drain tells clients to send no further requests here (GOAWAY, RFC 9113 section
 // 6.8). A connection ends with its last request.
-func (l *Lane) Drain() { _ = l.base.Shutdown(context.Background()) } // it has no listener that could fail
+func (l *Lane) Drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	for c := range l.conns {
+		go c.leave()
+	}
+}
 
 // Close waits until all connections have ended.
 func (l *Lane) Close() { l.serving.Wait() }

@@ -8,21 +8,42 @@ const (
 
 	// streamWindow is how many bytes of a request may wait for the proxy (RFC 9113
 	// section 5.2), and connectionWindow those of all requests of a connection: large
-	// enough that one which nobody reads does not hold up the others.
+	// enough that one which nobody reads does not hold up the others. The first is
+	// more than the least that a client assumes, the second less than 2^31.
 	streamWindow     = 64 << 10
 	connectionWindow = streamsMax * streamWindow
 
-	// frameMax is the largest frame that is taken (section 4.2): the least that must be.
+	// frameMax is the largest payload of a frame that is taken: the least that must
+	// be (section 4.2).
 	frameMax = 16 << 10
+
+	// dataMax is how much of an answer one frame carries: with its header it fits one
+	// record of TLS.
+	dataMax = 16<<10 - 9
 
 	// idleTime is for how long a connection may have no request under way.
 	idleTime = 60 * time.Second
 
+	// stallTime is how long a client may take nothing of what is sent to it.
+	stallTime = 60 * time.Second
+
+	// drainPause is for how long requests are still taken that a client has sent
+	// before it could know that the connection is to end (section 6.8).
+	drainPause = time.Second
+
 	// cutGrace is how long a connection that is cut may take to bring its last bytes out.
 	cutGrace = 2 * time.Second
 
-	// readBytes is what is taken at a time from the proxy, and from a client that
-	// sends more than sipBytes at once: what waits for a quiet client is that small.
-	readBytes = 16 << 10
-	sipBytes  = 512
+	// resetsMax is how many requests that come to nothing a client may begin at once,
+	// and resetsPerSecond what it may add to that (CVE-2023-44487); vainMax and
+	// vainPerSecond are those of frames that bring nothing.
+	resetsMax, resetsPerSecond = 200, 20
+	vainMax, vainPerSecond     = 2000, 200
+
+	// ownResetsKept is how many streams are remembered that were reset from this side:
+	// frames for them may still be on their way.
+	ownResetsKept = 256
+
+	// answerBytes is what is read at a time of an answer.
+	answerBytes = 16 << 10
 )

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"wsplice/h2"
@@ -22,7 +23,11 @@ import (
 // speaksHTTP2 reports whether the client's TLS handshake has agreed on HTTP/2.
 func (t *Tunnel) speaksHTTP2() bool {
 	session := t.sessionOf(&t.client)
-	return session != nil && session.SpeaksHTTP2()
+	if session == nil {
+		return false
+	}
+	yes, _ := session.SpeaksHTTP2()
+	return yes
 }
 
 // serveHTTP2 hands the connection over, whose first bytes have come.
@@ -51,11 +56,21 @@ func (t *Tunnel) departHTTP2() {
 	from.TLS, from.ProxyProtocol = nil, GreetingOff
 	v := &visitor{worker: w, listener: from, peer: t.peer, certificate: session.Peer()}
 	conn := secure.NewConn(x.lent.File(), session, x.request, net.TCPAddrFromAddrPort(t.peer))
-	x.cut = w.server.http2.Serve(conn, v, func() { w.post(t.leftHTTP2) })
+	_, weak := session.SpeaksHTTP2()
+	x.cut = w.server.http2.Serve(conn, weak, v, func() {
+		broken := conn.Broken()
+		w.post(func() { t.leftHTTP2(broken) })
+	})
 }
 
-// leftHTTP2 ends the connection.
-func (t *Tunnel) leftHTTP2() { t.linger(&t.client) }
+// leftHTTP2 ends the connection. A broken one can carry no more records.
+func (t *Tunnel) leftHTTP2(broken bool) {
+	if broken {
+		t.close()
+		return
+	}
+	t.linger(&t.client)
+}
 
 // A visitor is the client of a connection of HTTP/2.
 type visitor struct {
@@ -79,7 +94,7 @@ func (v *visitor) Enter() (*h2.Entrance, error) {
 		w.server.budget.Give(descriptors)
 		return nil, err
 	}
-	e := &entrance{worker: w, listener: v.listener, certificate: v.certificate}
+	e := &entrance{worker: w, listener: v.listener, certificate: v.certificate, gone: make(chan struct{})}
 	e.listener.entrance = e
 	for err = loop.ErrPostsFull; errors.Is(err, loop.ErrPostsFull); runtime.Gosched() {
 		err = w.loop.Post(func() { e.open(inside, v.peer) })
@@ -91,7 +106,7 @@ func (v *visitor) Enter() (*h2.Entrance, error) {
 		return nil, err
 	}
 	return &h2.Entrance{
-		FD: outside, Cut: e.cut, WasCut: e.reset.Load, Done: func() { w.server.budget.Give(1) },
+		FD: outside, Cut: e.cut, WasCut: e.reset.Load, Gone: e.gone, Done: func() { w.server.budget.Give(1) },
 	}, nil
 }
 
@@ -100,7 +115,8 @@ type entrance struct {
 	worker      *worker
 	listener    Listener
 	certificate *secure.Peer
-	reset       atomic.Bool // a unix socket cannot be reset: this says that it was
+	gone        chan struct{} // closed with the tunnel
+	reset       atomic.Bool   // a unix socket cannot be reset: this says that it was
 
 	// The loop's.
 	tunnel *Tunnel
@@ -145,13 +161,23 @@ func (t *Tunnel) certificate() *secure.Peer {
 	return nil
 }
 
-// prepareHTTP2 prepares to serve HTTP/2, where a listener offers it.
-func (s *Server) prepareHTTP2() (err error) {
-	for i := range s.config.Listeners {
-		if s.config.Listeners[i].TLS != nil {
-			s.http2, err = h2.New(s.config.Limits.Head, s.config.Log)
-			return err
-		}
+// newLane prepares to serve HTTP/2. Clients are told of extended CONNECT where some
+// route can serve it.
+func newLane(c *Config) *h2.Lane {
+	return h2.New(h2.Config{
+		Head: c.Limits.Head, Log: c.Log,
+		WebSockets: slices.ContainsFunc(c.Routes, func(r Route) bool { return r.takesWebSocket() }),
+	})
+}
+
+// takesWebSocket reports whether the route may make a tunnel of a WebSocket.
+func (r *Route) takesWebSocket() bool {
+	switch r.Mode {
+	case ModeEndpoint:
+		return true
+	case ModeTunnel, ModeHTTP:
+		u := &r.Upgrade
+		return u.Any || u.Unasked || slices.Contains(u.Protocols, websocketName)
 	}
-	return nil
+	return false
 }

@@ -32,8 +32,8 @@ type Server struct {
 	tunnels   atomic.Int64     // admitted: from the route's choice to the end
 	upstreams []*pool.Upstream // of config.Routes, each once
 	gateway   *gateway.Gateway // from Start on
-	http2     *h2.Lane         // nil where no listener has TLS
-	warm      []*pool.Warm     // from Start on
+	http2     *h2.Lane
+	warm      []*pool.Warm // from Start on
 	addresses *admission.Addresses
 	rate      *admission.Rate
 	inSync    atomic.Int32               // tunnels in synchronous service
@@ -54,6 +54,7 @@ func New(c Config) (*Server, error) {
 		config:    c,
 		addresses: admission.NewAddresses(c.Limits.TunnelsPerIP),
 		rate:      admission.NewRate(c.Limits.HandshakesPerSecond),
+		http2:     newLane(&c),
 	}
 	if err := s.prepare(); err != nil {
 		s.Discard()
@@ -64,9 +65,6 @@ func New(c Config) (*Server, error) {
 
 func (s *Server) prepare() error {
 	if err := s.compileRoutes(); err != nil {
-		return err
-	}
-	if err := s.prepareHTTP2(); err != nil {
 		return err
 	}
 	limit, err := sys.RaiseDescriptorLimit()
@@ -185,9 +183,7 @@ func (s *Server) Engine() (name string, memory int, refused error) {
 // returns how many that were, after all loops have ended.
 func (s *Server) Stop(ctx context.Context) (cut int) {
 	s.gateway.Drain()
-	if s.http2 != nil {
-		s.http2.Drain()
-	}
+	s.http2.Drain()
 	s.closeWarm()
 	// First all queues, then the tunnels: a loop may hand connections to others.
 	s.onEach((*worker).closeAcceptors).Wait()
@@ -207,9 +203,7 @@ func (s *Server) Stop(ctx context.Context) (cut int) {
 		w.loop.Stop()
 	}
 	s.running.Wait()
-	if s.http2 != nil {
-		s.http2.Close()
-	}
+	s.http2.Close()
 	s.closeGateway()
 	for _, u := range s.upstreams {
 		u.Close()

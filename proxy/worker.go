@@ -137,6 +137,10 @@ func (w *worker) free(t *Tunnel) {
 	t.dropInflation()
 	t.releasePiece()
 	t.endpoint = nil
+	if e := t.listener.entrance; e != nil {
+		t.listener = nil
+		close(e.gone)
+	}
 	t.setState(stateFree)
 	w.freeSlots = append(w.freeSlots, t)
 	w.live--

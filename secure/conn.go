@@ -1,7 +1,6 @@
 package secure
 
 import (
-	"crypto/tls"
 	"net"
 	"os"
 	"slices"
@@ -21,6 +20,7 @@ type Conn struct {
 
 	writing sync.Mutex
 	sealed  []byte
+	broken  bool
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -74,9 +74,13 @@ func (c *Conn) complain() {
 func (c *Conn) Write(p []byte) (n int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if c.broken {
+		return 0, net.ErrClosed
+	}
 	for part := range slices.Chunk(p, plainMax) {
 		c.sealed = c.session.Seal(c.sealed[:0], part)
 		if _, err = c.socket.Write(c.sealed); err != nil {
+			c.broken = true
 			return n, err
 		}
 		n += len(part)
@@ -85,6 +89,14 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		c.sealed = nil
 	}
 	return n, nil
+}
+
+// Broken reports, once nobody writes any more, whether a record did not go out whole:
+// then nothing can be said to the peer any more.
+func (c *Conn) Broken() bool {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.broken
 }
 
 // Close closes the socket.
@@ -98,9 +110,6 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadl
 
 // SetWriteDeadline bounds writes. Behind one that was broken off, none is of use.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.socket.SetWriteDeadline(t) }
-
-// ConnectionState is what the handshake has agreed on.
-func (c *Conn) ConnectionState() tls.ConnectionState { return *c.session.state }
 
 // LocalAddr is RemoteAddr: nobody asks.
 func (c *Conn) LocalAddr() net.Addr { return c.remote }

@@ -3,6 +3,7 @@ package secure
 import (
 	"crypto/tls"
 	"errors"
+	"slices"
 )
 
 // Protocols that a listener can offer (ALPN, RFC 7301 section 6).
@@ -10,6 +11,14 @@ const (
 	ProtocolHTTP2 = "h2"
 	ProtocolHTTP1 = "http/1.1"
 )
+
+// strong are the cipher suites of TLS 1.2 that RFC 9113 appendix A does not prohibit,
+// of those that crypto/tls has.
+var strong = [...]uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
 
 // A handshake is a tls.Conn over memory: it makes the session, on a goroutine,
 // and moves the bytes of one of TLS 1.2.
@@ -26,7 +35,8 @@ type handshake struct {
 	err     error
 	records *records // of TLS 1.3
 	peer    *Peer
-	state   *tls.ConnectionState // kept where HTTP/2 was agreed on
+	http2   bool
+	weak    bool // for HTTP/2
 }
 
 // newHandshake prepares a session by config, which is copied: the secrets of each
@@ -68,9 +78,8 @@ func (h *handshake) begin() {
 func (h *handshake) settle() (err error) {
 	state := h.conn.ConnectionState()
 	h.peer = peerOf(&state)
-	if state.NegotiatedProtocol == ProtocolHTTP2 {
-		h.state = &state
-	}
+	h.http2 = state.NegotiatedProtocol == ProtocolHTTP2
+	h.weak = state.Version != tls.VersionTLS13 && !slices.Contains(strong[:], state.CipherSuite)
 	if state.Version != tls.VersionTLS13 {
 		return nil
 	}

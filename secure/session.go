@@ -23,13 +23,14 @@ type Session struct {
 	client  bool // ours is the hello
 	begun   bool
 	ready   bool
-	notTLS  []byte               // what a client is told that speaks plainly
-	shake   *handshake           // nil when records do without it
-	records *records             // nil for TLS 1.2
-	early   []byte               // came behind the handshake, and was not opened yet
-	peer    *Peer                // whose certificate was verified, or nil
-	state   *tls.ConnectionState // of one that has agreed on HTTP/2
-	failure error                // io.EOF once the peer has ended its stream
+	notTLS  []byte     // what a client is told that speaks plainly
+	shake   *handshake // nil when records do without it
+	records *records   // nil for TLS 1.2
+	early   []byte     // came behind the handshake, and was not opened yet
+	peer    *Peer      // whose certificate was verified, or nil
+	http2   bool       // the handshake has agreed on it
+	weak    bool       // its cipher suite is none for HTTP/2
+	failure error      // io.EOF once the peer has ended its stream
 }
 
 // A Peer is who has shown a certificate that was verified.
@@ -65,7 +66,7 @@ func (s *Session) Settle() (ready bool, err error) {
 		return false, err
 	}
 	s.ready = true
-	s.peer, s.state = s.shake.peer, s.shake.state
+	s.peer, s.http2, s.weak = s.shake.peer, s.shake.http2, s.shake.weak
 	if s.records = s.shake.records; s.records == nil {
 		return true, nil
 	}
@@ -177,8 +178,10 @@ func (s *Session) Close() {
 // Err says why the session has failed.
 func (s *Session) Err() error { return s.failure }
 
-// SpeaksHTTP2 reports whether the handshake has agreed on that (ALPN, RFC 7301).
-func (s *Session) SpeaksHTTP2() bool { return s.state != nil }
+// SpeaksHTTP2 reports whether the handshake has agreed on that (ALPN, RFC 7301). weak
+// says that it has also agreed on a cipher suite that RFC 9113 prohibits (section
+// 9.2.2).
+func (s *Session) SpeaksHTTP2() (yes, weak bool) { return s.http2, s.weak }
 
 // Peer is who has shown a certificate that was verified, or nil.
 func (s *Session) Peer() *Peer { return s.peer }

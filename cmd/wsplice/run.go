@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,13 +27,9 @@ func runCommand() *cobra.Command {
 		Short: "Serve until SIGTERM or SIGINT, then drain and exit 0",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var warnings bytes.Buffer // not to be printed twice
-			config, err := load(file, &warnings)
-			if err == nil {
-				err = extendConnect(config)
-			}
-			if _, failed := warnings.WriteTo(cmd.ErrOrStderr()); err != nil || failed != nil {
-				return cmp.Or(err, failed)
+			config, err := load(file, cmd.ErrOrStderr())
+			if err != nil {
+				return err
 			}
 			return serve(config, nil, cmd.ErrOrStderr(), func() {})
 		},

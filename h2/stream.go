@@ -1,0 +1,365 @@
+package h2
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"wsplice/internal/sys"
+)
+
+// A stream is one request (RFC 9113 section 5), and its connection to the proxy.
+//
+//	request   answer   state of section 5.1    becomes closed when
+//	begun     begun    open                    reset
+//	ended     begun    half-closed (remote)    the answer has ended, or reset
+//	begun     ended    half-closed (local)     at once, by a reset, unless it is a tunnel's; else the client ends it
+//	ended     ended    closed                  it is
+//
+// A goroutine of its own brings the answer: serve. What the client sends goes to the
+// socket as it is read; what does not fit waits in pending, which the stream's window
+// bounds, and another goroutine, flush, brings it on.
+type stream struct {
+	conn    *conn
+	id      uint32
+	request *request
+	dead    atomic.Bool // closed: nothing is sent any more
+
+	// Guarded by conn.mu.
+	window     int64 // bytes of DATA that the client takes
+	received   int64 // bytes of DATA that the client may still send
+	owed       int64 // bytes of DATA that were used, and the client not told of
+	endedHere  bool
+	endedThere bool
+
+	bodyLeft int64 // of the content-length; the reader's
+
+	mu       sync.Mutex
+	entrance *Entrance
+	file     *os.File // of the entrance
+	ready    bool     // the head is out: what follows may go
+	pending  []byte   // for the socket
+	credits  int      // bytes of DATA in pending
+	flushing bool
+	ended    bool // nothing comes behind pending
+	ignored  bool // nobody reads what the client still sends
+	closed   bool // the file is
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// onHeaders begins a request, or ends one with its trailer.
+func (c *conn) onHeaders(f *http2.MetaHeadersFrame) error {
+	id := f.StreamID
+	c.mu.Lock()
+	s, known := c.streams[id], id <= c.lastID
+	_, late := c.ownResets[id]
+	count, leaving := len(c.streams), c.leaving
+	c.mu.Unlock()
+	switch {
+	case s != nil:
+		return s.onTrailer(f)
+	case known && late:
+		return nil
+	case known || id%2 == 0:
+		return protocolError // section 5.1.1
+	case leaving:
+		return nil // GOAWAY has said so
+	}
+	c.used(id)
+	if f.HasPriority() && f.Priority.StreamDep == id {
+		return streamError(id, http2.ErrCodeProtocol)
+	}
+	if count >= streamsMax {
+		return streamError(id, http2.ErrCodeRefusedStream)
+	}
+	r, err := c.parse(f)
+	if err != nil {
+		return err
+	}
+	s = &stream{conn: c, id: id, request: r, received: streamWindow, bodyLeft: r.length, ended: f.StreamEnded()}
+	c.mu.Lock()
+	s.window, s.endedThere = c.initial, s.ended
+	c.streams[id] = s
+	c.idle.Stop()
+	c.mu.Unlock()
+	c.group.Add(1)
+	go func() {
+		defer c.group.Done()
+		s.serve()
+	}()
+	return nil
+}
+
+// onTrailer takes what follows the body (section 8.1).
+func (s *stream) onTrailer(f *http2.MetaHeadersFrame) error {
+	switch {
+	case s.ended:
+		return streamError(s.id, http2.ErrCodeStreamClosed)
+	case !f.StreamEnded() || len(f.PseudoFields()) > 0 || s.bodyLeft > 0:
+		return streamError(s.id, http2.ErrCodeProtocol)
+	}
+	s.push(s.request.end(f.RegularFields()), 0, true)
+	return nil
+}
+
+// onData takes part of a body, or of what goes through a tunnel.
+func (c *conn) onData(f *http2.DataFrame) error {
+	n, data := int(f.Length), f.Data()
+	c.mu.Lock()
+	s, idle := c.streams[f.StreamID], f.StreamID > c.lastID
+	_, late := c.ownResets[f.StreamID]
+	c.received -= int64(n)
+	over := c.received < 0
+	overStream := false
+	if s != nil {
+		s.received -= int64(n)
+		overStream = s.received < 0
+	}
+	c.mu.Unlock()
+	switch {
+	case over:
+		return http2.ConnectionError(http2.ErrCodeFlowControl)
+	case idle:
+		return protocolError
+	case s == nil || s.ended || overStream:
+		c.credit(nil, n)
+		if late {
+			return nil
+		}
+		code := http2.ErrCodeStreamClosed
+		if overStream {
+			code = http2.ErrCodeFlowControl
+		}
+		return streamError(f.StreamID, code)
+	}
+	if s.bodyLeft >= 0 {
+		s.bodyLeft -= int64(len(data))
+		if s.bodyLeft < 0 || f.StreamEnded() && s.bodyLeft > 0 { // section 8.1.1
+			c.credit(nil, n)
+			return streamError(s.id, http2.ErrCodeProtocol)
+		}
+	}
+	c.credit(s, n-len(data)) // the padding
+	s.take(data, f.StreamEnded())
+	if len(data) == 0 && !f.StreamEnded() {
+		return c.vain.take()
+	}
+	return nil
+}
+
+// take brings data, and the end if it is that, on its way.
+func (s *stream) take(data []byte, end bool) {
+	if len(data) > 0 {
+		s.push(s.request.chunk(data), len(data), false)
+	}
+	if end {
+		s.push(s.request.end(nil), 0, true)
+	}
+}
+
+// push sends b to the proxy, or keeps it. credits bytes of DATA are in it.
+func (s *stream) push(b []byte, credits int, end bool) {
+	s.mu.Lock()
+	if end {
+		s.ended = true
+	}
+	used := 0
+	switch {
+	case s.ignored:
+		used = credits
+	case !s.ready || len(s.pending) > 0 || s.flushing:
+		s.pending = append(s.pending, b...)
+		s.credits += credits
+	default:
+		n := s.send(b)
+		if n == len(b) {
+			used = credits
+			s.passEnd()
+			break
+		}
+		s.pending = append(s.pending, b[n:]...)
+		s.credits += credits
+		s.flushing = true
+		s.conn.group.Add(1)
+		go s.flush()
+	}
+	s.mu.Unlock()
+	if end {
+		s.gotEnd()
+	}
+	s.conn.credit(s, used)
+}
+
+// send sends what fits into the socket of b. It is called with mu held.
+func (s *stream) send(b []byte) (n int) {
+	for n < len(b) {
+		sent, errno := s.entrance.FD.Send(b[n:])
+		if errno == sys.EAGAIN {
+			return n
+		}
+		if errno != 0 { // the proxy reads no more: its answer comes
+			s.ignored = true
+			return len(b)
+		}
+		n += sent
+	}
+	return n
+}
+
+// passEnd tells the proxy that nothing follows, once that is so. A body says so by
+// itself.  It is called with mu held.
+func (s *stream) passEnd() {
+	if s.ended && s.ready && !s.closed && s.request.websocket {
+		_ = s.entrance.FD.ShutdownWrite() // it fails when the proxy has gone
+	}
+}
+
+// flush brings on what waits.
+func (s *stream) flush() {
+	defer s.conn.group.Done()
+	for {
+		s.mu.Lock()
+		b, credits := s.pending, s.credits
+		s.pending, s.credits = nil, 0
+		if len(b) == 0 {
+			s.flushing = false
+			s.passEnd()
+			s.mu.Unlock()
+			return
+		}
+		file := s.file
+		s.mu.Unlock()
+		if _, err := file.Write(b); err != nil {
+			s.ignore()
+		}
+		s.conn.credit(s, credits)
+	}
+}
+
+// open takes the entrance, unless the client has given up already.
+func (s *stream) open(e *Entrance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entrance, s.file = e, e.FD.File()
+	if s.dead.Load() {
+		e.Cut()
+		_ = s.file.SetDeadline(past) // a socket takes one
+	}
+}
+
+// begin lets what the client has sent follow the head.
+func (s *stream) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.flushing = true, true
+	s.conn.group.Add(1)
+	go s.flush()
+}
+
+// ignore drops what waits, and whatever comes.
+func (s *stream) ignore() {
+	s.mu.Lock()
+	s.ignored = true
+	credits := s.credits
+	s.pending, s.credits = nil, 0
+	s.mu.Unlock()
+	s.conn.credit(s, credits)
+}
+
+// cut ends what became of the request: the stream is dead.
+func (s *stream) cut() {
+	s.ignore()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entrance != nil && !s.closed {
+		s.entrance.Cut()
+		_ = s.file.SetDeadline(past)
+	}
+}
+
+// close gives the entrance back.
+func (s *stream) close() {
+	s.ignore()
+	s.mu.Lock()
+	s.closed = true
+	_ = s.file.Close() // a socket has nothing to flush
+	s.mu.Unlock()
+	s.entrance.Done()
+}
+
+// serve brings the request's answer.
+func (s *stream) serve() {
+	if s.request.refusal != nil {
+		s.refuse(s.request.refusal)
+		s.finish()
+		return
+	}
+	entrance, err := s.conn.client.Enter()
+	if err != nil {
+		s.conn.lane.config.Log.Debug("no connection for a request of HTTP/2", "error", err)
+		s.ignore()
+		s.refuse(shortage)
+		s.finish()
+		return
+	}
+	s.open(entrance)
+	defer s.close()
+	switch err = s.exchange(); {
+	case err == nil:
+		s.finish()
+	case !s.dead.Load() && s.request.websocket:
+		s.conn.reset(s.id, http2.ErrCodeCancel) // RFC 8441 section 5
+	case !s.dead.Load():
+		s.conn.reset(s.id, http2.ErrCodeInternal)
+	}
+}
+
+// finish ends a stream whose answer is out. A client that is not done with its
+// request is told to stop (RFC 9113 section 8.1).
+func (s *stream) finish() {
+	s.conn.mu.Lock()
+	done := s.endedThere
+	s.conn.mu.Unlock()
+	switch {
+	case s.dead.Load():
+	case done:
+		s.conn.forget(s)
+	default:
+		s.conn.reset(s.id, http2.ErrCodeNo)
+	}
+}
+
+// sentEnd and gotEnd take note of the ends of both sides.
+func (s *stream) sentEnd() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.endedHere = true
+}
+
+func (s *stream) gotEnd() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.endedThere = true
+	s.conn.changed.Broadcast()
+}
+
+// refuse answers with r.
+func (s *stream) refuse(r *refusal) {
+	body := []byte(r.detail + "\n")
+	err := s.writeHead(r.status, r.header(len(body)), false)
+	if err == nil && s.request.method != http.MethodHead {
+		err = s.writeData(body, true)
+	} else if err == nil {
+		err = s.writeData(nil, true)
+	}
+	if err != nil && !errors.Is(err, errDead) {
+		s.conn.lane.config.Log.Debug("answer to a request of HTTP/2 was lost", "error", err)
+	}
+}

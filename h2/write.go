@@ -1,0 +1,140 @@
+package h2
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// write calls frames, which write some. Nothing is written for a stream that has
+// ended.
+func (c *conn) write(s *stream, frames func() error) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if s != nil && s.dead.Load() {
+		return errDead
+	}
+	err := c.socket.SetWriteDeadline(time.Now().Add(stallTime))
+	if err == nil {
+		err = frames()
+	}
+	if err != nil {
+		_ = c.socket.Close() // a part of a frame may be out: the reader ends the connection
+	}
+	return err
+}
+
+// writeHead sends the head of an answer, or its trailer, where status is 0.
+func (s *stream) writeHead(status int, header http.Header, end bool) error {
+	c := s.conn
+	err := c.write(s, func() error {
+		c.block.Reset()
+		if status > 0 {
+			c.encode(":status", strconv.Itoa(status))
+		}
+		for name, values := range header {
+			for _, value := range values {
+				c.encode(strings.ToLower(name), value)
+			}
+		}
+		return c.writeBlock(s.id, end)
+	})
+	if end && err == nil {
+		s.sentEnd()
+	}
+	return err
+}
+
+func (c *conn) encode(name, value string) {
+	_ = c.encoder.WriteField(hpack.HeaderField{Name: name, Value: value}) // block takes it all
+}
+
+// writeBlock sends what was encoded.
+func (c *conn) writeBlock(id uint32, end bool) error {
+	block := c.block.Bytes()
+	n := min(len(block), frameMax)
+	err := c.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: block[:n], EndStream: end, EndHeaders: n == len(block),
+	})
+	for block = block[n:]; len(block) > 0 && err == nil; block = block[n:] {
+		n = min(len(block), frameMax)
+		err = c.framer.WriteContinuation(id, n == len(block), block[:n])
+	}
+	return err
+}
+
+// writeData sends b, and the end of the answer behind it if end says so, as fast as
+// the client's windows let it.
+func (s *stream) writeData(b []byte, end bool) error {
+	c := s.conn
+	for {
+		n, err := c.reserve(s, min(len(b), dataMax))
+		if err != nil {
+			return err
+		}
+		last := n == len(b)
+		if err = c.write(s, func() error { return c.framer.WriteData(s.id, end && last, b[:n]) }); err != nil {
+			return err
+		}
+		if last {
+			break
+		}
+		b = b[n:]
+	}
+	if end {
+		s.sentEnd()
+	}
+	return nil
+}
+
+// reserve waits until some of n bytes may be sent, and returns how many.
+func (c *conn) reserve(s *stream, n int) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n > 0 && min(c.window, s.window) <= 0 && !s.dead.Load() {
+		c.changed.Wait()
+	}
+	if s.dead.Load() {
+		return 0, errDead
+	}
+	n = min(n, int(max(0, min(c.window, s.window))))
+	c.window -= int64(n)
+	s.window -= int64(n)
+	return n, nil
+}
+
+// credit lets the client send n bytes more, on s too unless that is nil.
+func (c *conn) credit(s *stream, n int) {
+	if n == 0 {
+		return
+	}
+	c.mu.Lock()
+	ofConn, ofStream := int64(0), int64(0)
+	if c.owed += int64(n); c.owed >= connectionWindow/2 {
+		ofConn, c.owed = c.owed, 0
+		c.received += ofConn
+	}
+	if s != nil && !s.dead.Load() {
+		if s.owed += int64(n); s.owed >= streamWindow/2 {
+			ofStream, s.owed = s.owed, 0
+			s.received += ofStream
+		}
+	}
+	c.mu.Unlock()
+	if ofConn == 0 && ofStream == 0 {
+		return
+	}
+	_ = c.write(nil, func() (err error) { // serve finds out
+		if ofConn > 0 {
+			err = c.framer.WriteWindowUpdate(0, uint32(ofConn))
+		}
+		if ofStream > 0 && err == nil && !s.dead.Load() {
+			err = c.framer.WriteWindowUpdate(s.id, uint32(ofStream))
+		}
+		return err
+	})
+}
