@@ -130,7 +130,7 @@ var (
 	descLeft             = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
 	descWarm             = desc("warm_connections", "Connections to servers that are kept open ahead of need.")
 	descWarmTaken        = desc("warm_taken_total", "Warm connections that a tunnel took.")
-	descHTTP2Connections = desc("http2_connections_total", "Connections of HTTP/2.")
+	descHTTP2Conns = desc("http2_connections_total", "Connections of HTTP/2.")
 	descHTTP2Requests    = desc("http2_requests_total", "Requests of HTTP/2, WebSockets among them.")
 	descTLSFailures      = desc("tls_handshake_failures_total", "TLS handshakes of clients and with backends that failed.")
 	descTLSUnderWay      = desc("tls_handshakes", "TLS handshakes that have begun and not ended.")
@@ -156,7 +156,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		descSplices, descBlind, descViolations, descSyncRefused, descTicks,
 		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 		descServerUp, descServerOpen, descServerPicks, descServerFailures,
-		descTLSFailures, descHTTP2Connections, descHTTP2Requests, descTLSUnderWay, descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
+		descTLSFailures, descTLSUnderWay, descHTTP2Conns, descHTTP2Requests,
+		descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
 		descSpawned, descStarts, descDeaths, descNoStart,
 	} {
 		out <- d
@@ -179,7 +180,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(descWarmTaken, f.WarmTaken)
 	counter(descWarmDead, f.WarmDead)
 	counter(descTLSFailures, f.TLSFailures)
-	counter(descHTTP2Connections, f.HTTP2Connections)
+	counter(descHTTP2Conns, f.HTTP2Connections)
 	counter(descHTTP2Requests, f.HTTP2Requests)
 	gauge(descTLSUnderWay, f.TLSUnderWay)
 	counter(descOpened, f.TunnelsOpened)
@@ -208,6 +209,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i, ticks := range f.LoopTicks {
 		counter(descTicks, ticks, strconv.Itoa(i))
 	}
+	collectServers(&f, gauge, counter)
+}
+
+// collectServers sends the figures of backends.
+func collectServers(f *Figures, gauge func(*prometheus.Desc, int, ...string), counter func(*prometheus.Desc, uint64, ...string)) {
 	for _, s := range f.Servers {
 		up := 0
 		if s.Up {
