@@ -108,40 +108,40 @@ func descSpawn(name, help string) *prometheus.Desc {
 }
 
 var (
-	descOpen             = desc("tunnels_open", "Client connections now held: relaying, being opened or being closed.")
-	descOpened           = desc("tunnels_opened_total", "Tunnels that began to relay.")
-	descConnections      = desc("connections_total", "Connections accepted.")
-	descAcceptFails      = desc("accept_errors_total", "Accepts that failed for want of descriptors or memory.")
-	descRefusals         = desc("refusals_total", "Requests answered by wsplice itself, by reason.", "reason")
-	descHTTP             = desc("http_requests_total", "Ordinary HTTP requests, by class of the status they were answered with.", "code")
-	descRelayed          = desc("relayed_refusals_total", "Answers of backends other than 101 that were relayed.")
-	descDials            = desc("dial_failures_total", "Connection attempts to backends that failed.")
-	descBytes            = desc("relayed_bytes_total", "Bytes relayed in tunnels; up is client to backend.", "direction", "lane")
-	descSplices          = desc("splices_total", "Times that a direction went over to splicing.")
-	descBlind            = desc("blind_total", "Directions that were spliced without their frame boundaries being known.")
-	descViolations       = desc("frame_violations_total", "Directions whose frames broke RFC 6455; they pass unchanged.")
-	descSyncRefused      = desc("sync_refused_total", "Times that a tunnel stayed in its loop: no descriptors for goroutines.")
-	descTicks            = desc("loop_ticks_total", "Times round an event loop.", "loop")
-	descStale            = desc("stale_events_total", "Kernel events for sockets that were already closed.")
-	descDry              = desc("dry_receives_total", "Receives by io_uring that found no buffer and were started again.")
-	descLate             = desc("late_completions_total", "Times that completions of io_uring had to wait for room.")
-	descPipes            = desc("pipes_open", "Pipes open for splicing.")
-	descNoPipe           = desc("pipes_refused_total", "Times that no pipe was to be had and bytes were copied.")
-	descLeft             = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
-	descWarm             = desc("warm_connections", "Connections to servers that are kept open ahead of need.")
-	descWarmTaken        = desc("warm_taken_total", "Warm connections that a tunnel took.")
-	descHTTP2Connections = desc("http2_connections_total", "Connections of HTTP/2.")
-	descHTTP2Requests    = desc("http2_requests_total", "Requests of HTTP/2, WebSockets among them.")
-	descTLSFailures      = desc("tls_handshake_failures_total", "TLS handshakes of clients and with backends that failed.")
-	descTLSUnderWay      = desc("tls_handshakes", "TLS handshakes that have begun and not ended.")
-	descWarmDead         = desc("warm_dead_total", "Of those, the dead ones: the server was dialed anew.")
-	descHealthy          = desc("upstream_server_healthy", "1 where the checks of a server pass, else 0.", "upstream", "server")
-	descChecks           = desc("health_checks_total", "Checks of servers, by result.", "upstream", "server", "result")
-	descSpawned          = descSpawn("processes", "Processes of a command that run, those that were told to end among them.")
-	descStarts           = descSpawn("starts_total", "Processes that were started.")
-	descDeaths           = descSpawn("deaths_total", "Processes that ended and were not told to.")
-	descNoStart          = descSpawn("start_failures_total", "Processes that could not be started.")
-	descLogDropped       = desc("log_lines_dropped_total", "Log lines dropped because the log was blocked.")
+	descOpen          = desc("tunnels_open", "Client connections now held: relaying, being opened or being closed.")
+	descOpened        = desc("tunnels_opened_total", "Tunnels that began to relay.")
+	descConnections   = desc("connections_total", "Connections accepted.")
+	descAcceptFails   = desc("accept_errors_total", "Accepts that failed for want of descriptors or memory.")
+	descRefusals      = desc("refusals_total", "Requests answered by wsplice itself, by reason.", "reason")
+	descHTTP          = desc("http_requests_total", "Ordinary HTTP requests, by class of the status they were answered with.", "code")
+	descRelayed       = desc("relayed_refusals_total", "Answers of backends other than 101 that were relayed.")
+	descDials         = desc("dial_failures_total", "Connection attempts to backends that failed.")
+	descBytes         = desc("relayed_bytes_total", "Bytes relayed in tunnels; up is client to backend.", "direction", "lane")
+	descSplices       = desc("splices_total", "Times that a direction went over to splicing.")
+	descBlind         = desc("blind_total", "Directions that were spliced without their frame boundaries being known.")
+	descViolations    = desc("frame_violations_total", "Directions whose frames broke RFC 6455; they pass unchanged.")
+	descSyncRefused   = desc("sync_refused_total", "Times that a tunnel stayed in its loop: no descriptors for goroutines.")
+	descTicks         = desc("loop_ticks_total", "Times round an event loop.", "loop")
+	descStale         = desc("stale_events_total", "Kernel events for sockets that were already closed.")
+	descDry           = desc("dry_receives_total", "Receives by io_uring that found no buffer and were started again.")
+	descLate          = desc("late_completions_total", "Times that completions of io_uring had to wait for room.")
+	descPipes         = desc("pipes_open", "Pipes open for splicing.")
+	descNoPipe        = desc("pipes_refused_total", "Times that no pipe was to be had and bytes were copied.")
+	descLeft          = desc("descriptors_left", "Descriptors that tunnels and pipes can still take.")
+	descWarm          = desc("warm_connections", "Connections to servers that are kept open ahead of need.")
+	descWarmTaken     = desc("warm_taken_total", "Warm connections that a tunnel took.")
+	descHTTP2Conns    = desc("http2_connections_total", "Connections of HTTP/2.")
+	descHTTP2Requests = desc("http2_requests_total", "Requests of HTTP/2, WebSockets among them.")
+	descTLSFailures   = desc("tls_handshake_failures_total", "TLS handshakes of clients and with backends that failed.")
+	descTLSUnderWay   = desc("tls_handshakes", "TLS handshakes that have begun and not ended.")
+	descWarmDead      = desc("warm_dead_total", "Of those, the dead ones: the server was dialed anew.")
+	descHealthy       = desc("upstream_server_healthy", "1 where the checks of a server pass, else 0.", "upstream", "server")
+	descChecks        = desc("health_checks_total", "Checks of servers, by result.", "upstream", "server", "result")
+	descSpawned       = descSpawn("processes", "Processes of a command that run, those that were told to end among them.")
+	descStarts        = descSpawn("starts_total", "Processes that were started.")
+	descDeaths        = descSpawn("deaths_total", "Processes that ended and were not told to.")
+	descNoStart       = descSpawn("start_failures_total", "Processes that could not be started.")
+	descLogDropped    = desc("log_lines_dropped_total", "Log lines dropped because the log was blocked.")
 
 	descServerUp       = descServer("up", "0 while the server is left out: failed, unhealthy or without an address; else 1.")
 	descServerOpen     = descServer("open", "Tunnels and requests at the server, those that are being opened among them.")
@@ -156,7 +156,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		descSplices, descBlind, descViolations, descSyncRefused, descTicks,
 		descStale, descDry, descLate, descPipes, descNoPipe, descLeft, descLogDropped,
 		descServerUp, descServerOpen, descServerPicks, descServerFailures,
-		descTLSFailures, descHTTP2Connections, descHTTP2Requests, descTLSUnderWay, descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
+		descTLSFailures, descTLSUnderWay, descHTTP2Conns, descHTTP2Requests,
+		descWarm, descWarmTaken, descWarmDead, descHealthy, descChecks,
 		descSpawned, descStarts, descDeaths, descNoStart,
 	} {
 		out <- d
@@ -179,7 +180,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(descWarmTaken, f.WarmTaken)
 	counter(descWarmDead, f.WarmDead)
 	counter(descTLSFailures, f.TLSFailures)
-	counter(descHTTP2Connections, f.HTTP2Connections)
+	counter(descHTTP2Conns, f.HTTP2Connections)
 	counter(descHTTP2Requests, f.HTTP2Requests)
 	gauge(descTLSUnderWay, f.TLSUnderWay)
 	counter(descOpened, f.TunnelsOpened)
@@ -208,6 +209,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i, ticks := range f.LoopTicks {
 		counter(descTicks, ticks, strconv.Itoa(i))
 	}
+	collectServers(&f, gauge, counter)
+}
+
+// collectServers sends the figures of backends.
+func collectServers(f *Figures, gauge func(*prometheus.Desc, int, ...string), counter func(*prometheus.Desc, uint64, ...string)) {
 	for _, s := range f.Servers {
 		up := 0
 		if s.Up {
