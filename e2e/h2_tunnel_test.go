@@ -121,7 +121,10 @@ func TestH2Bytes(t *testing.T) {
 	})
 }
 
-// TestH2HalfClose ends one direction by END_STREAM, or by the backend's FIN, and
+// h2Connection is what a connection counts for among the tunnels.
+const h2Connection = 1
+
+// TestH2HalfClose ends one direction, by END_STREAM or by the backend's FIN, and
 // then uses the other.
 func TestH2HalfClose(t *testing.T) {
 	for _, late := range []int64{1, 64 << 10, 8 << 20} {
@@ -136,10 +139,33 @@ func TestH2HalfClose(t *testing.T) {
 				first.Want("and more")
 				second.CloseWrite()
 				first.WantEnd()
-				p.WaitTunnels(0)
+				p.WaitTunnels(h2Connection)
 			})
 		})
 	}
+}
+
+// TestH2EndOfTheBackend has the backend end its side behind bulk: the client gets all
+// of it, and END_STREAM.
+func TestH2EndOfTheBackend(t *testing.T) {
+	const size = 8 << 20
+	backend := rig.NewBackend(t, nil)
+	proxy, c := dialH2(t, backend, rig.Config{Tunnel: rig.Settings{"frames": "off"}})
+	client, server := rig.OpenH2(c, backend, "/ws/x")
+	sent := make(chan error, 1)
+	go func() {
+		err := rig.Pattern(8).Send(server, 0, size, nil)
+		server.CloseWrite()
+		sent <- err
+	}()
+	receiveAll(t, client, 8, size)
+	client.WantEnd()
+	if err := rig.Receive(t, sent, "the end of sending"); err != nil {
+		t.Fatal(err)
+	}
+	client.CloseWrite()
+	server.WantGone()
+	proxy.WaitTunnels(h2Connection)
 }
 
 // TestH2Resets has either side vanish: the other learns that what it has got is not
@@ -310,7 +336,7 @@ func TestH2ManyStreams(t *testing.T) {
 	if err := errors.Join(failed...); err != nil {
 		t.Error(err)
 	}
-	proxy.WaitTunnels(0)
+	proxy.WaitTunnels(h2Connection)
 	proxy.WaitUsage(rig.Soon, before)
 	if err := c.Err(); err != nil {
 		t.Errorf("the connection is over: %v", err)

@@ -55,7 +55,10 @@ type h2Conn struct {
 	streams    map[uint32]*H2Stream
 	farewell   *http2.GoAwayError
 	pongs      int
+	replies    []func(*http2.Framer) error
 	err        error // why nothing is received any more
+
+	replying chan struct{} // tells of replies
 }
 
 // H2Options are what a test may want otherwise.
@@ -92,7 +95,8 @@ func DialH2Err(address string, config *tls.Config, options H2Options) (*H2, erro
 	}
 	c := &h2Conn{
 		conn: conn, window: h2WindowBytes, fr: http2.NewFramer(conn, conn), next: 1,
-		changed: make(chan struct{}), settings: map[http2.SettingID]uint32{},
+		replying: make(chan struct{}, 1),
+		changed:  make(chan struct{}), settings: map[http2.SettingID]uint32{},
 		sendWindow: h2FirstSend, streams: map[uint32]*H2Stream{},
 	}
 	if options.Window > 0 {
@@ -107,6 +111,7 @@ func DialH2Err(address string, config *tls.Config, options H2Options) (*H2, erro
 		return nil, err
 	}
 	go c.receive()
+	go c.reply()
 	return &H2{h2Conn: c}, nil
 }
 

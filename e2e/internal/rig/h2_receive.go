@@ -29,6 +29,32 @@ func (c *h2Conn) receive() {
 	_ = c.conn.Close()
 }
 
+// reply sends what receive has to say. A client that stopped reading until that is
+// written could wait for a server that does the same.
+func (c *h2Conn) reply() {
+	for {
+		c.mu.Lock()
+		replies, over, changed := c.replies, c.err != nil, c.changed
+		c.replies = nil
+		c.mu.Unlock()
+		for _, send := range replies {
+			if c.Write(send) != nil {
+				_ = c.conn.Close() // receive hears of it
+				return
+			}
+		}
+		if over {
+			return
+		}
+		if len(replies) == 0 {
+			select {
+			case <-changed:
+			case <-c.replying:
+			}
+		}
+	}
+}
+
 // take handles one frame. What it answers is written when the lock is free.
 func (c *h2Conn) take(f http2.Frame) error {
 	var reply func(*http2.Framer) error
@@ -62,10 +88,14 @@ func (c *h2Conn) take(f http2.Frame) error {
 		}
 		return err
 	}()
-	c.mu.Unlock()
 	if err == nil && reply != nil {
-		err = c.Write(reply)
+		c.replies = append(c.replies, reply)
+		select {
+		case c.replying <- struct{}{}:
+		default:
+		}
 	}
+	c.mu.Unlock()
 	return err
 }
 
