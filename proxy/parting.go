@@ -38,6 +38,7 @@ var farewells = map[cause]farewell{
 	causeHalfClose: {ws.StatusGoingAway, "half-close timeout"},
 	causeDrain:     {ws.StatusGoingAway, "server is stopping"},
 	causeNoPong:    {ws.StatusInternalServerError, "a ping was not answered"},
+	causeReset:     farewellDied, // a stream of HTTP/2, whose socket cannot be reset
 }
 
 // farewellDied tells one side that the other one has gone without a Close.
