@@ -105,7 +105,7 @@ func findChromium(t *testing.T) string {
 }
 
 // newBrowser starts a Chromium that knows nothing and asks nobody else.
-func newBrowser(t *testing.T, path string) context.Context {
+func newBrowser(t *testing.T, path string, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(rig.TempDir(t, 0)),
@@ -113,6 +113,7 @@ func newBrowser(t *testing.T, path string) context.Context {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 	)
+	options = append(options, more...)
 	base, cancelLimit := context.WithTimeout(context.Background(), browserLimit)
 	t.Cleanup(cancelLimit)
 	allocated, cancelAllocated := chromedp.NewExecAllocator(base, options...)

@@ -68,6 +68,13 @@ func startFlooded(t *testing.T, more string) *flooded {
 	return f
 }
 
+// in returns the same for a sub-test; see rig.Proxy.In.
+func (f *flooded) in(t *testing.T) *flooded {
+	view := *f
+	view.proxy, view.flooder, view.everywhere = f.proxy.In(t), f.flooder.In(t), f.everywhere.In(t)
+	return &view
+}
+
 // latencies has every tunnel echo until the function returns that is given, and
 // returns how long each echo took, in order.
 func (f *flooded) latencies(t *testing.T, during func()) []time.Duration {
@@ -158,8 +165,9 @@ func (f *flooded) wantUndisturbed(t *testing.T, flood string) {
 	if during.done == 0 {
 		t.Fatalf("%s: the flooder has got nothing done", flood)
 	}
-	t.Logf("%s: %.0f/s; p99 of an echo: %v alone, %v beside a busy core, %v beside busy cores, %v beside the flood (x%.2f); each: %v",
-		flood, float64(during.done)/(floodRounds*floodSpell.Seconds()), median(alone.p99), median(busy.p99), median(full.p99),
+	t.Logf("%s: %.0f/s; p99 of an echo: %v alone, %v beside a busy core, %v beside busy cores, %v beside the flood (x%.2f); "+
+		"each: %v", flood, float64(during.done)/(floodRounds*floodSpell.Seconds()),
+		median(alone.p99), median(busy.p99), median(full.p99),
 		median(during.p99), float64(median(during.p99))/float64(median(busy.p99)), during.p99)
 	if got, most := median(during.p99), floodSlowerMax*median(full.p99); got > most {
 		t.Errorf("the p99 of echoes is %v during the flood, want at most %v", got, most)
@@ -192,6 +200,8 @@ var floods = map[string]func(address string, stop <-chan struct{}) (int, error){
 	"spin":       spin,
 	"handshakes": floodHandshakes,
 	"hellos":     floodHellos,
+	"resets":     floodH2(flooderOfResets), "continuations": floodH2(flooderOfContinuations),
+	"settings": floodH2(flooderOfSettings), "pings": floodH2(flooderOfPings),
 }
 
 // newFlooderRole obeys "FLOOD ADDRESS MILLISECONDS" and answers with a count.
@@ -269,6 +279,15 @@ func floodConnections(address string, stop <-chan struct{}, do func(net.Conn) er
 		return 0, errors.Join(last...)
 	}
 	return n, nil
+}
+
+// TestFloodOfHTTP2 has one core flood connections of HTTP/2 with requests that come to
+// nothing, with header lists that never end, and with frames that mean nothing.
+func TestFloodOfHTTP2(t *testing.T) {
+	f := startFlooded(t, "")
+	for _, flood := range []string{"resets", "continuations", "settings", "pings"} {
+		t.Run(flood, func(t *testing.T) { f.in(t).wantUndisturbed(t, flood) })
+	}
 }
 
 // newest is how a flooder asks for a handshake that is dear to the server: with a key

@@ -83,15 +83,24 @@ func DialH2(t testing.TB, address string, config *tls.Config, options H2Options)
 func DialH2Err(address string, config *tls.Config, options H2Options) (*H2, error) {
 	config = config.Clone()
 	config.NextProtos = []string{"h2"}
-	ctx, cancel := context.WithTimeout(context.Background(), Soon)
-	defer cancel()
-	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
+	raw, err := net.DialTimeout("tcp", address, Soon)
 	if err != nil {
 		return nil, err
 	}
-	if agreed := conn.(*tls.Conn).ConnectionState().NegotiatedProtocol; agreed != "h2" {
+	return newH2(tls.Client(raw, config), options)
+}
+
+// newH2 begins to speak HTTP/2 over conn, which it closes if that is not agreed on.
+func newH2(conn *tls.Conn, options H2Options) (*H2, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Soon)
+	defer cancel()
+	err := conn.HandshakeContext(ctx)
+	if agreed := conn.ConnectionState().NegotiatedProtocol; err == nil && agreed != "h2" {
+		err = fmt.Errorf("the protocol agreed on is %q, want h2", agreed)
+	}
+	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("the protocol agreed on is %q, want h2", agreed)
+		return nil, err
 	}
 	c := &h2Conn{
 		conn: conn, window: h2WindowBytes, fr: http2.NewFramer(conn, conn), next: 1,

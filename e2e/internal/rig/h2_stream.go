@@ -74,6 +74,13 @@ func (s *H2Stream) AnswerErr() (*Answer, error) {
 	return nil, fmt.Errorf("%v waits for an answer: %w", s, err)
 }
 
+// Answered reports whether a final answer or a reset has come.
+func (s *H2Stream) Answered() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.answer != nil || s.reset != nil
+}
+
 // Body reads what follows the answer up to its end, or ends the test.
 func (s *H2Stream) Body() string {
 	s.t.Helper()

@@ -22,11 +22,11 @@ import (
 
 // WSPLICE_TLS has every test go by TLS where it says nothing about that itself:
 // "client" between its clients and wsplice, "backend" between wsplice and its
-// backends, "both". Unix sockets stay plain.
+// backends, "both"; "h2" is "client" with HTTP/2. Unix sockets stay plain.
 
 // SecureClients reports whether clients speak TLS.
 func SecureClients() bool {
-	return slices.Contains([]string{"client", "both"}, os.Getenv("WSPLICE_TLS"))
+	return slices.Contains([]string{"client", "both", "h2"}, os.Getenv("WSPLICE_TLS"))
 }
 
 // SecureBackends reports whether backends do.
@@ -214,6 +214,9 @@ func secureClient(conn net.Conn, address string) net.Conn {
 		return conn
 	}
 	config := &tls.Config{RootCAs: mustCommon().Roots(), ServerName: "localhost"}
+	if HTTP2Clients() {
+		return newH2Client(conn, config)
+	}
 	return &eagerConn{Conn: tls.Client(conn, config), sent: make(chan struct{})}
 }
 
