@@ -143,8 +143,8 @@ func TestOtherSessionsAreErrors(t *testing.T) {
 	}
 }
 
-// TestBurstOfIdleTunnels counts the bytes a backend has echoed when the burst is
-// said to be over, with TLS and without.
+// TestBurstOfIdleTunnels wants every echo, and every tunnel still open when the
+// burst is over, with TLS and without.
 func TestBurstOfIdleTunnels(t *testing.T) {
 	identity, file := testIdentity(t)
 	for _, certificate := range []string{"", file} {
