@@ -84,7 +84,7 @@ func TestTLSHasASectionOfItsOwn(t *testing.T) {
 	page := pageOf(t, all)
 	connections := all.first(SecureFull).Load.Connections
 	for _, want := range []string{
-		"\n## Over TLS\n", "All of them negotiated TLS 1.3, X25519, TLS_AES_128_GCM_SHA256.",
+		"\n## Over TLS\n", "All negotiated TLS 1.3, X25519, TLS_AES_128_GCM_SHA256.",
 		"ten seconds after each tunnel has had 200 kB echoed",
 		"\n### " + SecureIdle + ": memory of 2000 quiet tunnels, fresh and after 200 kB each way\n",
 		"docs/charts/" + SecureIdle + ".svg", "docs/charts/" + SecureIdle + "-burst.svg", "docs/charts/" + SecureEcho + ".svg",

@@ -68,9 +68,10 @@ func parseOptions(args []string) (options, error) {
 	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of names, beginnings of names such as echo or bulk, "+
 		"or patterns such as 'bulk-*-4' (default: the whole set)")
 	fs.IntVar(&o.rounds, "rounds", 0, "interleaved rounds (default 5, full 7); idle takes at most 2, points of a curve 3")
-	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 0.9s, endpoints and secure 2s); "+
-		"points of a curve take at most 1s")
-	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full, endpoints and secure 300ms, pairs 250ms)")
+	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 0.9s, "+
+		"endpoints and secure 2s); points of a curve take at most 1s")
+	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window "+
+		"(default 200ms, full, endpoints and secure 300ms, pairs 250ms)")
 	fs.StringVar(&o.wsplice, "wsplice", "bin/wsplice", "path of the wsplice binary")
 	fs.StringVar(&o.results, "results", "bench/results", "directory for the raw samples")
 	fs.BoolVar(&o.report, "report", false, "also write BENCHMARKS.md and docs/charts")

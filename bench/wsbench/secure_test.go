@@ -191,7 +191,7 @@ func TestTLSIsMeasured(t *testing.T) {
 	}
 	page, err := os.ReadFile(filepath.Join(root, reportFile))
 	for _, want := range []string{
-		"## Over TLS", "All of them negotiated TLS 1.3, X25519, TLS_AES_128_GCM_SHA256.", "<summary>nginx, secure</summary>",
+		"## Over TLS", "All negotiated TLS 1.3, X25519, TLS_AES_128_GCM_SHA256.", "<summary>nginx, secure</summary>",
 	} {
 		if err != nil || !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q, %v", want, err)
