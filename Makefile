@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 GO       ?= go
 
 .DEFAULT_GOAL := check
-.PHONY: arch bench bench-endpoints bench-frames bench-full bench-peers build check clean e2e fmt fuzz help lint micro race run test unit
+.PHONY: arch bench bench-endpoints bench-frames bench-full bench-peers bench-secure build check clean e2e fmt fuzz help lint micro race run test unit
 
 build: ## build bin/wsplice
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/wsplice ./cmd/wsplice
@@ -94,6 +94,9 @@ bench-frames: build ## measure what following frames costs wsplice, in 61 pairs,
 
 bench-endpoints: build ## measure endpoint mode beside lighttpd and websockify, and warm connections, in about five minutes
 	$(GO) run ./bench/wsbench --endpoints
+
+bench-secure: build ## measure tunnels over TLS beside nginx and HAProxy, in under six minutes
+	$(GO) run ./bench/wsbench --secure
 
 bench-peers: ## install the other proxies from Debian's packages, as root
 	bench/install-peers

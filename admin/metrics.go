@@ -113,7 +113,7 @@ var (
 	descConnections   = desc("connections_total", "Connections accepted.")
 	descAcceptFails   = desc("accept_errors_total", "Accepts that failed for want of descriptors or memory.")
 	descRefusals      = desc("refusals_total", "Requests answered by wsplice itself, by reason.", "reason")
-	descHTTP          = desc("http_requests_total", "Ordinary HTTP requests, by class of the status they were answered with.", "code")
+	descHTTP          = desc("http_requests_total", "Ordinary HTTP requests, by class of the status of their answer.", "code")
 	descRelayed       = desc("relayed_refusals_total", "Answers of backends other than 101 that were relayed.")
 	descDials         = desc("dial_failures_total", "Connection attempts to backends that failed.")
 	descBytes         = desc("relayed_bytes_total", "Bytes relayed in tunnels; up is client to backend.", "direction", "lane")

@@ -24,7 +24,7 @@ func (t *tunnel) startSender() {
 // kernel has taken the whole frame, so nothing queues here.
 //
 // Of Up it also takes what comes back, so that such a tunnel needs no
-// handler; of Both a handler reads beside it.
+// handler; of Both, and over TLS, a handler reads beside it.
 func (t *tunnel) sendBulk() {
 	err := t.sendFrames()
 	if err == nil {
@@ -37,8 +37,12 @@ func (t *tunnel) sendBulk() {
 	t.finish(err)
 }
 
+// senderReads reports whether the sender takes what comes back. Over TLS it cannot
+// know that something came without waiting for it.
+func (t *tunnel) senderReads() bool { return t.does == Up && t.run.security == nil }
+
 func (t *tunnel) sendFrames() error {
-	reads := t.does == Up
+	reads := t.senderReads()
 	if reads {
 		if err := t.feed(t.early); err != nil {
 			return err

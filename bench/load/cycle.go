@@ -11,6 +11,9 @@ import (
 
 // runChurn keeps Config.Tunnels cycles under way.
 func (r *run) runChurn(ctx context.Context) (*Result, error) {
+	if err := r.prime(); err != nil {
+		return nil, err
+	}
 	for id := range r.config.Tunnels {
 		r.begin()
 		go r.churn(id)
@@ -39,13 +42,18 @@ func (r *run) churn(id int) {
 			r.latencies.record(uint32(id), time.Since(began))
 			r.upgrades.record(uint32(id), upgraded.Sub(began))
 			r.connections.Add(1)
-			r.count(1, int64(r.config.MessageBytes))
+			if r.security.resumes() {
+				r.resumed.Add(1)
+			}
+			if r.config.MessageBytes > 0 {
+				r.count(1, int64(r.config.MessageBytes))
+			}
 		}
 	}
 }
 
-// cycle connects, upgrades, echoes once and closes, and returns when it was
-// upgraded.
+// cycle connects, upgrades, echoes once (unless messages have no bytes) and
+// closes, and returns when it was upgraded.
 //
 // Here the peer ends the connection first, as RFC 6455 section 7.1.1 has it,
 // so the port of this side is free again at once and it is the listening side
@@ -73,7 +81,7 @@ func (r *run) visit(id int, does Scenario, l *leash) (t *tunnel, upgraded time.T
 	if err == nil {
 		err = t.feed(early)
 	}
-	if err == nil {
+	if err == nil && r.config.MessageBytes > 0 {
 		err = t.sendMessage()
 	}
 	if err == nil {

@@ -144,7 +144,7 @@ func (t *tunnel) onFrame() error {
 
 // echoes reports whether messages that come are answers to what was sent.
 func (t *tunnel) echoes() bool {
-	return t.does == Echo || t.does == Open || t.does == Churn || t.does == Storm
+	return t.does == Echo || t.does == Open || t.does == Churn || t.does == Storm || t.does == burst
 }
 
 // onClose answers a Close, which only who has sent one expects.

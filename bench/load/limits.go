@@ -39,6 +39,17 @@ const (
 	// again.
 	retryPause = 10 * time.Millisecond
 
+	// burstsMax bounds how many tunnels of a burst are under way at once, and
+	// burstTimeout how long one of them may take.
+	burstsMax    = 50
+	burstTimeout = 30 * time.Second
+
+	// recordBytesMax is the most that one read of TLS returns (RFC 8446 section
+	// 5.1), and goodbyeTimeout how long the alert that ends a session may wait for
+	// a peer that reads nothing.
+	recordBytesMax = 16 << 10
+	goodbyeTimeout = time.Second
+
 	// stormTimeout bounds the time until all clients are back.
 	stormTimeout = 30 * time.Second
 

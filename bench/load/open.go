@@ -61,17 +61,20 @@ func (r *run) open(id int, does Scenario, l *leash) (*tunnel, error) {
 	return newTunnel(r, id, does, conn, early), nil
 }
 
-// connect dials and hands the socket to netpoll.
+// connect dials and hands the socket to netpoll, or to TLS.
 func (r *run) connect() (netpoll.Connection, *remote, error) {
 	fd, to, err := r.dialer.dial()
 	if err != nil {
 		return nil, nil, err
 	}
+	if r.security != nil {
+		return r.security.secure(fd), to, nil
+	}
 	conn, err := netpoll.NewFDConnection(fd)
 	return conn, to, err
 }
 
-// descriptor returns the socket of a connection, which stays netpoll's.
+// descriptor returns the socket of a connection, which stays the connection's.
 func descriptor(conn netpoll.Connection) int { return conn.(netpoll.Conn).Fd() }
 
 func closeAll(tunnels []*tunnel) {

@@ -20,6 +20,11 @@ type Result struct {
 	Bytes       int64 `json:"bytes"`       // payload moved one way; of Both, the two ways together
 	Connections int64 `json:"connections"` // Churn: cycles completed; Storm: clients that came back
 
+	// TLS is the version, the group and the suite that all sessions had in common,
+	// and Resumed how many of Connections continued an earlier session.
+	TLS     string `json:"tls,omitempty"`
+	Resumed int64  `json:"resumed,omitempty"`
+
 	// Latency is, of Echo, from sending to the echo; of Open, from the
 	// intended time of sending to the echo, for every message whose intended
 	// time lies in the window; of Churn, from connecting to the end of the

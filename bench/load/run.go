@@ -43,6 +43,12 @@ type run struct {
 	busy     sync.WaitGroup // tunnels with something under way
 	left     atomic.Int64   // how many those are
 	problems problems
+
+	security   *security              // nil = none
+	negotiated atomic.Pointer[string] // what TLS sessions have in common
+	primed     atomic.Bool            // there is a session to resume
+	resumed    atomic.Int64           // sessions, in the window
+
 	upFrames [][]byte // what bulk senders send, read only
 	pacer    *pacer   // of Open
 }
@@ -61,6 +67,9 @@ func newRun(c Config) (*run, error) {
 	r := &run{
 		config: c, dialer: d, epoch: time.Now(), measured: make(chan struct{}),
 		latencies: newHistogram(), upgrades: newHistogram(),
+	}
+	if r.security, err = newSecurity(r); err != nil {
+		return nil, err
 	}
 	r.windowBegin.Store(math.MaxInt64)
 	r.windowEnd.Store(math.MaxInt64)
@@ -117,7 +126,11 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 
 // runTunnels is for the scenarios whose tunnels stay.
 func (r *run) runTunnels(ctx context.Context) (*Result, error) {
-	tunnels, idlers := r.openAll(ctx, r.config.Tunnels, r.config.Scenario), r.openAll(ctx, r.config.Idlers, Idle)
+	does := r.config.Scenario
+	if r.config.Burst != nil {
+		does = burst
+	}
+	tunnels, idlers := r.openAll(ctx, r.config.Tunnels, does), r.openAll(ctx, r.config.Idlers, Idle)
 	defer closeAll(tunnels)
 	defer closeAll(idlers)
 	if len(tunnels) == 0 {
@@ -140,7 +153,7 @@ func (r *run) runTunnels(ctx context.Context) (*Result, error) {
 		r.config.OnOpen(len(tunnels)+len(idlers), r.problems.count())
 	}
 	if r.config.Scenario == Idle {
-		<-ctx.Done()
+		r.hold(ctx, tunnels)
 		r.stage.Store(int32(stopping))
 		return r.result(), nil
 	}
@@ -153,6 +166,18 @@ func (r *run) runTunnels(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	return r.resultWith(spent), nil
+}
+
+// hold keeps tunnels until ctx ends, with one burst of traffic where that is asked
+// for.
+func (r *run) hold(ctx context.Context, tunnels []*tunnel) {
+	select {
+	case <-r.config.Burst:
+		r.burst(tunnels)
+		r.config.OnBurst(r.problems.count())
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
 }
 
 // spending is what a window took.
@@ -208,6 +233,10 @@ func (r *run) result() *Result {
 		Errors:       r.problems.count(),
 		ErrorTexts:   r.problems.list(),
 		CPU:          map[string]procstat.CPU{},
+	}
+	res.Resumed = r.resumed.Load()
+	if text := r.negotiated.Load(); text != nil {
+		res.TLS = *text
 	}
 	if r.pacer != nil {
 		res.Pacer, res.PacerMisses = r.pacer.lateness.latency(), r.pacer.misses.Load()

@@ -52,13 +52,19 @@ type tunnel struct {
 	finished  atomic.Bool
 	closeSent atomic.Bool
 	sender    chan struct{} // Up, Both: closed when the sender is gone
+
+	echoed chan struct{} // of a burst: gets one for each echo
 }
 
 func newTunnel(r *run, id int, does Scenario, conn netpoll.Connection, early []byte) *tunnel {
-	return &tunnel{
+	t := &tunnel{
 		run: r, id: uint32(id), does: does, conn: conn, out: conn.Writer(), early: early,
 		masks: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
+	if does == burst {
+		t.echoed = make(chan struct{}, 1)
+	}
+	return t
 }
 
 var errEnded = errors.New("connection ended")
@@ -73,8 +79,8 @@ func (t *tunnel) start() {
 	if sends {
 		t.startSender()
 	}
-	if t.does == Up {
-		return // the sender also reads
+	if t.senderReads() {
+		return
 	}
 	// What happens before SetOnRequest has no handler beside it.
 	err := t.feed(t.early)
@@ -183,6 +189,10 @@ func (t *tunnel) onEcho(size int64) error {
 	case Open:
 		return t.onOpenEcho(size)
 	case Echo:
+	case burst:
+		t.answered++
+		t.echoed <- struct{}{}
+		return nil
 	default: // whoever waits for it counts it
 		t.answered++
 		return nil

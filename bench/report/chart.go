@@ -16,7 +16,11 @@ const (
 // chart draws one horizontal bar per proxy for the first metric of a
 // scenario, with a whisker from the least to the greatest round.
 func (r *Results) chart(scenario string) []byte {
-	c := columns(r.first(scenario))[0]
+	return r.chartOf(scenario, columns(r.first(scenario))[0])
+}
+
+// chartOf is chart of another metric.
+func (r *Results) chartOf(scenario string, c column) []byte {
 	type bar struct {
 		name string
 		s    Spread

@@ -110,6 +110,7 @@ func (r *Results) writeFamilies(b *strings.Builder, draw drawer) error {
 	for _, family := range []struct{ name, text string }{
 		{Endpoint, endpointText},
 		{Warm, fmt.Sprintf(warmText, WarmSubject, Subject) + r.warmSaves()},
+		{Secure, r.secureSection()},
 	} {
 		begun := false
 		for _, scenario := range r.scenarios() {

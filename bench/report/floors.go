@@ -148,8 +148,8 @@ func (v Verdict) String() string {
 }
 
 // Judge holds the subject against the floors and goals of the named
-// scenarios. Nil means all of the comparison, and those of endpoints that were
-// measured.
+// scenarios. Nil means all of the comparison, and those of endpoints and over TLS that
+// were measured.
 func (r *Results) Judge(scenarios []string) []Verdict {
 	var list []Verdict
 	for _, rule := range rules() {
@@ -157,7 +157,7 @@ func (r *Results) Judge(scenarios []string) []Verdict {
 			list = append(list, r.judge(rule))
 		}
 	}
-	for _, rule := range endpointRules() {
+	for _, rule := range append(endpointRules(), secureRules()...) {
 		if scenarios == nil && r.first(rule.scenario) != nil || slices.Contains(scenarios, rule.scenario) {
 			list = append(list, r.judge(rule))
 		}

@@ -79,7 +79,14 @@ func (r *Results) writeSection(b *strings.Builder, level, scenario string, draw 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b, "\n%s %s\n\n![%s](%s)\n\n", level, title(r.first(scenario)), title(r.first(scenario)), link)
+	name := title(r.first(scenario))
+	fmt.Fprintf(b, "\n%s %s\n\n![%s](%s)\n\n", level, name, name, link)
+	if _, ok := r.over(scenario, "", afterBurst); ok {
+		if link, err = draw(scenario+"-burst", r.chartOf(scenario, secureIdleColumns[1])); err != nil {
+			return err
+		}
+		fmt.Fprintf(b, "![%s: %s](%s)\n\n", scenario, afterBurst.title, link)
+	}
 	r.writeScenario(b, scenario)
 	return nil
 }
@@ -103,9 +110,9 @@ func (r *Results) writeIntro(b *strings.Builder, tried bool) {
 
 This page is written by ` + "`go run ./bench/wsbench report`" + ` from raw samples; no figure on it was typed in.
 ` + "`make bench-peers`" + ` installs the other proxies, ` + "`make bench`" + ` repeats every judged row in under five minutes,
-` + "`make bench-full`" + ` everything else but what following frames costs (` + "`make bench-frames`" + `) and endpoints with
-warm connections (` + "`make bench-endpoints`" + `). Run it on your own machine: the ratios carry over better than the
-absolute figures.
+` + "`make bench-full`" + ` everything else but what following frames costs (` + "`make bench-frames`" + `), endpoints with
+warm connections (` + "`make bench-endpoints`" + `), and tunnels over TLS (` + "`make bench-secure`" + `). Run it on your own
+machine: the ratios carry over better than the absolute figures.
 `)
 	if tried {
 		fmt.Fprintf(b, "What was tried, and what it brought: [%s](%s).\n", performancePage, performancePage)

@@ -27,7 +27,7 @@ type Results struct {
 	Started time.Time `json:"started"`
 	Took    float64   `json:"took_seconds"`
 	Machine Machine   `json:"machine"`
-	Set     string    `json:"set"` // short, full, frames or endpoints
+	Set     string    `json:"set"` // short, full, frames, endpoints or secure
 	Rounds  int       `json:"rounds"`
 	Window  float64   `json:"window_seconds"` // of each run, at most
 	Partial bool      `json:"partial,omitempty"`
@@ -103,7 +103,7 @@ type Sample struct {
 	Round    int    `json:"round"`            // from 0; the same round of two proxies is a pair
 	Sweep    bool   `json:"sweep,omitempty"`  // one point of a curve
 	Paired   bool   `json:"paired,omitempty"` // variants of the subject beside one another, see Pairings
-	Family   string `json:"family,omitempty"` // Endpoint or Warm; "" = the comparison
+	Family   string `json:"family,omitempty"` // Endpoint, Warm or Secure; "" = the comparison
 
 	// RoundTrip is how far away the backend was; 0 = it was not.
 	RoundTrip time.Duration `json:"round_trip_ns,omitempty"`
@@ -127,11 +127,22 @@ type Idle struct {
 
 	KernelZeroBytes int64 `json:"kernel_zero_bytes"`
 	KernelHeldBytes int64 `json:"kernel_held_bytes"`
+
+	// AfterBytes is what the processes held ten seconds after each tunnel had
+	// echoed BurstBytes at once; 0 = there was no burst.
+	BurstBytes int64 `json:"burst_bytes,omitempty"`
+	AfterBytes int64 `json:"after_bytes,omitempty"`
 }
 
 // PerTunnel returns the bytes each tunnel added in user space.
 func (i *Idle) PerTunnel() float64 {
 	return float64(i.HeldBytes-i.ZeroBytes) / float64(i.Tunnels)
+}
+
+// AfterBurst returns the bytes each tunnel added in user space, a while after a
+// burst.
+func (i *Idle) AfterBurst() float64 {
+	return float64(i.AfterBytes-i.ZeroBytes) / float64(i.Tunnels)
 }
 
 // KernelPerTunnel returns the bytes each tunnel added in the kernel, its

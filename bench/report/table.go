@@ -26,6 +26,8 @@ func columns(s *Sample) []column {
 	switch {
 	case s.Idle != nil && s.Family == Endpoint: // without a proxy nobody can speak to the backend
 		return []column{{perTunnel, "B", digits(0), true}, {zeroBytes, "", bytesText, false}}
+	case s.Idle != nil && s.Family == Secure:
+		return secureIdleColumns
 	case s.Idle != nil:
 		return []column{
 			{perTunnel, "B", digits(0), true},
@@ -34,6 +36,8 @@ func columns(s *Sample) []column {
 		}
 	case s.Family == Warm:
 		return warmColumns
+	case s.Family == Secure && kindOf(s) == connections:
+		return secureChurnColumns
 	}
 	k := kindOf(s)
 	precise := digits(2)
@@ -70,7 +74,11 @@ func title(s *Sample) string { return s.Scenario + ": " + what(s) }
 
 func what(s *Sample) string {
 	if s.Idle != nil {
-		return fmt.Sprintf("memory of %d quiet tunnels", s.Idle.Tunnels)
+		text := fmt.Sprintf("memory of %d quiet tunnels", s.Idle.Tunnels)
+		if s.Idle.BurstBytes > 0 {
+			text += fmt.Sprintf(", fresh and after %d kB each way", s.Idle.BurstBytes/1000)
+		}
+		return text
 	}
 	l := s.Load
 	text := map[load.Scenario]string{
@@ -79,7 +87,7 @@ func what(s *Sample) string {
 		load.Down:  "%[1]s frames to the client over %[2]s",
 		load.Up:    "%[1]s frames to the backend over %[2]s",
 		load.Both:  "%[1]s frames both ways over %[2]s",
-		load.Churn: "connect, upgrade, one echo of %[1]s, close; %[3]d at once",
+		load.Churn: connecting(l),
 		load.Storm: "%[3]d clients are cut at once and come back at once",
 	}[l.Scenario]
 	tunnels := fmt.Sprintf("%d tunnels", l.Tunnels)

@@ -28,6 +28,9 @@ type bench struct {
 	plan     plan
 	results  report.Results
 	link     *far.Link // to a backend that is far away; nil = it is not
+	identity *identity // of proxies that speak TLS; nil = none did yet
+
+	burstRest time.Duration // secureBurstRest, but for tests
 }
 
 func newBench(o options) (*bench, error) {
@@ -43,7 +46,7 @@ func newBench(o options) (*bench, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, self: self, dir: dir, peers: peers(o.wsplice), programs: map[string]string{}}
+	b := &bench{options: o, self: self, dir: dir, peers: peers(o.wsplice), programs: map[string]string{}, burstRest: secureBurstRest}
 	b.results = report.Results{
 		Started: time.Now(), Machine: readMachine(), Set: o.set(),
 		Rounds: o.rounds, Window: o.duration.Seconds(),
@@ -246,7 +249,7 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		return &lane{peer: p, scenario: s, address: strings.Join(addresses, ",")}, nil
 	}
 	where := place{backendPorts: backendPorts, bulk: s.bulk(), messageBytes: s.size, tunnels: s.held(), paired: s.paired}
-	where.backendHost = b.backendHost()
+	where.backendHost, where.secure = b.backendHost(), s.secure()
 	if err := p.takePorts(&where, s); err != nil {
 		return nil, err
 	}
@@ -255,6 +258,9 @@ func (b *bench) startProxy(ctx context.Context, p *peer, s *scenario, backendPor
 		return nil, err
 	}
 	where.dir = dir
+	if err = b.secure(s, dir); err != nil {
+		return nil, err
+	}
 	text := p.config(where)
 	file := filepath.Join(dir, "proxy.conf")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -355,12 +361,12 @@ const loadSlack = 60 * time.Second
 
 func (b *bench) loadArgs(l *lane) []string {
 	s := l.scenario
-	return []string{
+	return append([]string{
 		b.self, "load", "--scenario", string(s.load), "--address", l.address,
 		"--tunnels", strconv.Itoa(s.tunnels), "--size", strconv.Itoa(s.size), "--rate", strconv.Itoa(s.rate),
-		"--idlers", strconv.Itoa(s.idlers), "--sources", strconv.Itoa(s.sources),
+		"--burst", strconv.Itoa(s.burst), "--idlers", strconv.Itoa(s.idlers), "--sources", strconv.Itoa(s.sources),
 		"--endpoint=" + strconv.FormatBool(s.family == report.Endpoint),
-	}
+	}, b.secureArgs(s)...)
 }
 
 func joinPIDs(pids []int) string {

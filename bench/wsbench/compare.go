@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"wsplice/bench/report"
@@ -17,6 +18,7 @@ type options struct {
 	full      bool
 	pairs     int
 	endpoints bool
+	secure    bool
 	proxies   string
 	scenarios string
 	rounds    int
@@ -36,6 +38,8 @@ func (o *options) set() string {
 		return "frames"
 	case o.endpoints:
 		return "endpoints"
+	case o.secure:
+		return "secure"
 	case o.full:
 		return "full"
 	default:
@@ -58,14 +62,16 @@ func parseOptions(args []string) (options, error) {
 		"with frames: off, in so many pairs")
 	fs.BoolVar(&o.endpoints, "endpoints", false, "instead of the comparison, measure endpoint mode beside others that speak "+
 		"plain bytes to a backend, and what warm connections save")
+	fs.BoolVar(&o.secure, "secure", false, "instead of the comparison, measure tunnels over TLS beside nginx and HAProxy")
 	fs.StringVar(&o.proxies, "proxies", "", "comma list of contenders, such as direct, wsplice, wsplice-io_uring, nginx "+
 		"(default: what each scenario needs)")
 	fs.StringVar(&o.scenarios, "scenarios", "", "comma list of names, beginnings of names such as echo or bulk, "+
 		"or patterns such as 'bulk-*-4' (default: the whole set)")
 	fs.IntVar(&o.rounds, "rounds", 0, "interleaved rounds (default 5, full 7); idle takes at most 2, points of a curve 3")
-	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 0.9s, endpoints 2s); "+
-		"points of a curve take at most 1s")
-	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window (default 200ms, full and endpoints 300ms, pairs 250ms)")
+	fs.DurationVar(&o.duration, "duration", 0, "measured window of each run (default 900ms, full 2s, pairs 0.9s, "+
+		"endpoints and secure 2s); points of a curve take at most 1s")
+	fs.DurationVar(&o.warmup, "warmup", -1, "traffic before each window "+
+		"(default 200ms, full, endpoints and secure 300ms, pairs 250ms)")
 	fs.StringVar(&o.wsplice, "wsplice", "bin/wsplice", "path of the wsplice binary")
 	fs.StringVar(&o.results, "results", "bench/results", "directory for the raw samples")
 	fs.BoolVar(&o.report, "report", false, "also write BENCHMARKS.md and docs/charts")
@@ -77,24 +83,9 @@ func parseOptions(args []string) (options, error) {
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	rounds, window, warmup := shortRounds, shortWindow, shortWarmup
-	if o.full {
-		rounds, window, warmup = fullRounds, fullWindow, fullWarmup
-	}
-	if !given["rounds"] {
-		o.rounds = rounds
-	}
-	if given["pairs"] {
-		if err := o.usePairs(given); err != nil {
-			return o, err
-		}
-		window, warmup = pairWindow, pairWarmup
-	}
-	if o.endpoints {
-		if o.full || given["pairs"] {
-			return o, fmt.Errorf("--endpoints is a set of its own: it does not go with --full or --pairs")
-		}
-		window, warmup = endpointWindow, endpointWarmup
+	window, warmup, err := o.useSet(given)
+	if err != nil {
+		return o, err
 	}
 	if !given["duration"] {
 		o.duration = window
@@ -106,6 +97,35 @@ func parseOptions(args []string) (options, error) {
 		return o, fmt.Errorf("--rounds, --duration or --warmup out of range")
 	}
 	return o, nil
+}
+
+// useSet returns the window and the warm-up of the set that flags choose, and sets
+// its rounds, unless flags contradict one another.
+func (o *options) useSet(given map[string]bool) (window, warmup time.Duration, err error) {
+	var sets []string
+	for _, set := range []string{"full", "pairs", "endpoints", "secure"} {
+		if given[set] {
+			sets = append(sets, "--"+set)
+		}
+	}
+	if len(sets) > 1 {
+		return 0, 0, fmt.Errorf("%s are sets of their own: they do not go together", strings.Join(sets, " and "))
+	}
+	rounds, window, warmup := shortRounds, shortWindow, shortWarmup
+	switch {
+	case o.full:
+		rounds, window, warmup = fullRounds, fullWindow, fullWarmup
+	case given["pairs"]:
+		return pairWindow, pairWarmup, o.usePairs(given)
+	case o.endpoints:
+		window, warmup = endpointWindow, endpointWarmup
+	case o.secure:
+		window, warmup = secureWindow, secureWarmup
+	}
+	if !given["rounds"] {
+		o.rounds = rounds
+	}
+	return window, warmup, nil
 }
 
 // compare runs the comparison, prints its tables and stores its samples, of an

@@ -25,7 +25,11 @@ func wspliceConfig(p place, settings string) string {
 	if p.paired {
 		return text + pairConfig(p)
 	}
-	text += fmt.Sprintf("listeners: [{address: \"127.0.0.1:%d\"}]\n", p.port)
+	secure := ""
+	if p.secure {
+		secure = fmt.Sprintf(", tls: {certificates: [{cert: %s, key: %s}]}", certificateFile, keyFile)
+	}
+	text += fmt.Sprintf("listeners: [{address: \"127.0.0.1:%d\"%s}]\n", p.port, secure)
 	if len(p.backendPorts) == 1 {
 		return text + fmt.Sprintf("routes: [{path: /, to: \"ws://127.0.0.1:%d/\"}]\n", p.backendPorts[0])
 	}
@@ -46,7 +50,8 @@ func wspliceLog(p place) string {
 // nginxConfig follows nginx's page on WebSocket proxying. It has as many
 // workers as the other proxies have threads, a listening socket for each of
 // them, no log, and buffers that hold a message, or 64 KiB for bulk: by
-// default it reads 1 KiB of what the client sends and 4 KiB of the backend's.
+// default it reads 1 KiB of what the client sends and 4 KiB of the backend's. Over
+// TLS it is told of version 1.3, which this one does not offer by itself.
 func nginxConfig(p place) string {
 	user := ""
 	if os.Geteuid() == 0 {
@@ -59,6 +64,12 @@ func nginxConfig(p place) string {
 		}
 		buffers = fmt.Sprintf("    proxy_buffer_size %dk;\n    proxy_buffers 8 %dk;\n"+
 			"    proxy_busy_buffers_size %dk;\n    client_header_buffer_size %dk;\n", kib, kib, 2*kib, kib)
+	}
+	ssl, certificate := "", ""
+	if p.secure {
+		ssl = " ssl"
+		certificate = fmt.Sprintf("        ssl_certificate %s;\n        ssl_certificate_key %s;\n"+
+			"        ssl_protocols TLSv1.2 TLSv1.3;\n", certificateFile, keyFile)
 	}
 	servers := eachBackend(p, func(_, port int) string { return fmt.Sprintf("        server %s;", p.backend(port)) })
 	return fmt.Sprintf(`%sdaemon off;
@@ -84,8 +95,8 @@ http {
     upstream backend {
 %s    }
 %s    server {
-        listen 127.0.0.1:%d reuseport backlog=4096;
-        location / {
+        listen 127.0.0.1:%d%s reuseport backlog=4096;
+%s        location / {
             proxy_pass http://backend;
             proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade;
@@ -96,14 +107,20 @@ http {
         }
     }
 }
-`, user, servers, buffers, p.port)
+`, user, servers, buffers, p.port, ssl, certificate)
 }
 
 // haproxyConfig follows HAProxy's advice on WebSockets: HTTP mode, one long
 // timeout for tunnels, no log; splicing, where asked for, both ways and
 // always rather than by HAProxy's guess. Pipes are limited because HAProxy
-// reserves descriptors for them, and 20,000 are a common limit.
+// reserves descriptors for them, and 20,000 are a common limit. Over TLS the client
+// chooses the suite, as it does with the others.
 func haproxyConfig(p place, options string) string {
+	global, secure := "", ""
+	if p.secure {
+		global = "    ssl-default-bind-options ssl-min-ver TLSv1.2 prefer-client-ciphers\n"
+		secure = " ssl crt " + bothFile
+	}
 	servers := eachBackend(p, func(number, port int) string {
 		return fmt.Sprintf("    server s%d %s", number, p.backend(port))
 	})
@@ -111,7 +128,7 @@ func haproxyConfig(p place, options string) string {
     nbthread 2
     maxconn 9200
     maxpipes 500
-defaults
+%sdefaults
     mode http
 %s    timeout connect 5s
     timeout client 1h
@@ -120,10 +137,10 @@ defaults
     timeout http-request 10s
     maxconn 9200
 frontend clients
-    bind 127.0.0.1:%d backlog 4096
+    bind 127.0.0.1:%d%s backlog 4096
     default_backend servers
 backend servers
-%s`, options, p.port, servers)
+%s`, global, options, p.port, secure, servers)
 }
 
 // Apache's threads. Without ProxyWebsocketAsync (2.5.1 and later) a tunnel

@@ -93,7 +93,11 @@ func TestProgramsAcceptTheirConfigurations(t *testing.T) {
 		"churn": {backendPorts: []int{20002, 20003, 20004}, messageBytes: 128, tunnels: 50},
 	}
 	program := builtWsplice(t)
-	for _, p := range slices.Concat(peers(program), endpointPeers(program), warmPeers(program)) {
+	secure, err := newIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range slices.Concat(peers(program), endpointPeers(program), warmPeers(program), overTLS(securePeers(program))) {
 		if p.check == nil || p.optional {
 			continue
 		}
@@ -104,6 +108,9 @@ func TestProgramsAcceptTheirConfigurations(t *testing.T) {
 			}
 			for name, where := range places {
 				where.dir, where.port, where.adminPort = t.TempDir(), 20001, 20009
+				if err := secure.write(where.dir); err != nil {
+					t.Fatal(err)
+				}
 				file := filepath.Join(where.dir, "proxy.conf")
 				if err := os.WriteFile(file, []byte(p.config(where)), 0o644); err != nil {
 					t.Fatal(err)

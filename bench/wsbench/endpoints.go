@@ -50,6 +50,8 @@ func (b *bench) contending(s *scenario) ([]*peer, error) {
 		all = endpointPeers(b.options.wsplice)
 	case report.Warm:
 		all = warmPeers(b.options.wsplice)
+	case report.Secure:
+		all = securePeers(b.options.wsplice)
 	}
 	return choosePeers(s.contenders(b.options.proxies, b.options.full), all)
 }

@@ -77,11 +77,39 @@ func (b *bench) measureIdle(ctx context.Context, s *scenario, p *peer, backendPo
 	if up.Open == 0 {
 		return nil, fmt.Errorf("%s: no tunnel opened", p.name)
 	}
-	return &report.Idle{
+	idle := &report.Idle{
 		Tunnels: up.Open, Errors: up.Errors,
 		ZeroBytes: zero.process, HeldBytes: held.process,
 		KernelZeroBytes: zero.kernel, KernelHeldBytes: held.kernel,
-	}, nil
+	}
+	if s.burst == 0 {
+		return idle, nil
+	}
+	return idle, b.burst(ctx, s, l, client, idle)
+}
+
+// burst has each tunnel of an idle load echo one message, and reads the memory that
+// the proxy holds after a rest.
+func (b *bench) burst(ctx context.Context, s *scenario, l *lane, client *process, idle *report.Idle) error {
+	if _, err := client.stdin.Write([]byte{'\n'}); err != nil {
+		return fmt.Errorf("tell the load to burst: %w", err)
+	}
+	bursting, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	var after opened
+	if err := client.readLine(bursting, &after); err != nil {
+		return fmt.Errorf("%s: burst: %w", l.peer.name, err)
+	}
+	rest := time.NewTimer(b.burstRest)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f, err := measureFootprint(l.process)
+	idle.Errors, idle.BurstBytes, idle.AfterBytes = after.Errors, int64(s.burst), f.process
+	return err
 }
 
 // footprint is memory in bytes: of a process with its descendants (PSS), and

@@ -41,8 +41,8 @@ func (w watches) Set(s string) error {
 }
 
 // loadOnce drives tunnels once and prints a load.Result as one line of JSON.
-// An idle load prints an opened line first and ends when its standard input
-// does.
+// An idle load prints an opened line first, and another one after a burst; it ends
+// when its standard input does.
 func loadOnce(ctx context.Context, args []string) error {
 	c := load.Config{Watch: watches{}, WatchTrees: watches{}}
 	fs := flag.NewFlagSet("wsbench load", flag.ContinueOnError)
@@ -56,21 +56,22 @@ func loadOnce(ctx context.Context, args []string) error {
 	fs.DurationVar(&c.Warmup, "warmup", 300*time.Millisecond, "traffic before the measured window")
 	fs.DurationVar(&c.Window, "duration", 2*time.Second, "the measured window")
 	fs.BoolVar(&c.Endpoint, "endpoint", false, "the peer speaks plain bytes to its backend: count bytes, not messages")
+	fs.StringVar(&c.Certificate, "certificate", "", "speak TLS 1.3 with a peer that has the certificate in this PEM file")
+	fs.BoolVar(&c.Resume, "resume", false, "churn: continue TLS sessions")
+	burst := fs.Int("burst", 0, "idle: echo a message of so many bytes on each tunnel when standard input has a byte; 0 = none")
 	fs.Var(watches(c.Watch), "watch", "label=pid,pid: processes whose CPU time to read; may be repeated")
 	fs.Var(watches(c.WatchTrees), "watch-tree", "the same, with all descendants, as they come and go")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
+	begin := make(chan struct{}, 1)
+	if *burst > 0 {
+		c.Burst, c.MessageBytes = begin, *burst
+	}
 	if c.Scenario == load.Idle {
 		hold, release := context.WithCancel(ctx)
 		defer release()
-		c.OnOpen = func(open int, errors int64) {
-			_ = json.NewEncoder(os.Stdout).Encode(opened{Open: open, Errors: errors})
-			go func() {
-				_, _ = io.Copy(io.Discard, os.Stdin)
-				release()
-			}()
-		}
+		obey(&c, begin, release)
 		ctx = hold
 	}
 	res, err := load.Run(ctx, c)
@@ -78,4 +79,27 @@ func loadOnce(ctx context.Context, args []string) error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(res)
+}
+
+// obey has an idle load say when it has opened its tunnels, burst when standard
+// input has a byte, and end when that ends.
+func obey(c *load.Config, begin chan<- struct{}, end func()) {
+	var said opened
+	say := func() { _ = json.NewEncoder(os.Stdout).Encode(said) }
+	c.OnBurst = func(errors int64) {
+		said.Errors = errors
+		say()
+	}
+	c.OnOpen = func(open int, errors int64) {
+		said = opened{Open: open, Errors: errors}
+		say()
+		go func() {
+			var word [1]byte
+			if _, err := io.ReadFull(os.Stdin, word[:]); err == nil {
+				begin <- struct{}{}
+			}
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			end()
+		}()
+	}
 }

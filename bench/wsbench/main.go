@@ -8,6 +8,7 @@
 //	wsbench [flags]            run the comparison; see wsbench -h
 //	wsbench --pairs N          measure what following frames costs wsplice
 //	wsbench --endpoints        measure endpoint mode and warm connections
+//	wsbench --secure           measure tunnels over TLS
 //	wsbench serve [flags]      run a backend until SIGTERM
 //	wsbench load [flags]       drive tunnels once and print JSON
 //	wsbench report FILE...     write the report of result files

@@ -107,6 +107,8 @@ func (o *options) usePairs(given map[string]bool) error {
 func (o *options) choose() ([]scenario, error) {
 	whole := func(scenario) bool { return true }
 	switch {
+	case o.secure:
+		return chooseFrom(secureScenarios(), o.scenarios, whole)
 	case o.endpoints:
 		return chooseFrom(endpointScenarios(), o.scenarios, whole)
 	case o.pairs > 0:
@@ -117,5 +119,5 @@ func (o *options) choose() ([]scenario, error) {
 
 // everyScenario returns those of all sets.
 func everyScenario() []scenario {
-	return slices.Concat(scenarios(), pairScenarios(), endpointScenarios())
+	return slices.Concat(scenarios(), pairScenarios(), endpointScenarios(), secureScenarios())
 }

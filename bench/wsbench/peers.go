@@ -57,6 +57,7 @@ type place struct {
 	messageBytes int    // payload of a message or frame
 	tunnels      int    // held open at once
 	paired       bool   // it serves all variants of pairHosts
+	secure       bool   // clients speak TLS; the certificate's files are in dir
 }
 
 // backend returns the address of one of the backends.

@@ -23,6 +23,8 @@ const (
 	runCost    = 60 * time.Millisecond  // the load generator starts and ends
 	tunnelCost = 150 * time.Microsecond // a tunnel opens and closes
 	settleCost = 800 * time.Millisecond
+
+	burstCost = 8 * time.Second // idle tunnels that are to burst settle late, and bursts take time
 )
 
 // sweepRounds and sweepWindow bound what a point of a curve is given.
@@ -56,6 +58,9 @@ func (b *bench) runCost(s *scenario) time.Duration {
 	cost := runCost + time.Duration(s.held())*tunnelCost
 	switch s.load {
 	case load.Idle:
+		if s.burst > 0 {
+			cost += burstCost + b.burstRest
+		}
 		return cost + 2*settleCost + startCost
 	case load.Storm:
 		return cost + b.options.warmup + time.Duration(s.tunnels)*tunnelCost // they open twice

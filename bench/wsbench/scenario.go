@@ -16,10 +16,12 @@ type scenario struct {
 	name    string
 	load    load.Scenario
 	tunnels int
-	size    int // payload bytes of a message or frame
-	rate    int // messages per second, of an open loop
-	idlers  int // quiet tunnels beside the busy ones; the same load is then measured without them, too
-	sources int // client addresses, 0 = the kernel's choice
+	size    int  // payload bytes of a message or frame
+	rate    int  // messages per second, of an open loop
+	idlers  int  // quiet tunnels beside the busy ones; the same load is then measured without them, too
+	sources int  // client addresses, 0 = the kernel's choice
+	resume  bool // TLS sessions continue earlier ones
+	burst   int  // of idle tunnels: payload bytes of the message that each echoes at the end, 0 = none
 
 	// backends is how many ports the backend listens on; 0 means 1. Where
 	// connections come and go, one port would run out of ephemeral ports on the
@@ -33,6 +35,9 @@ type scenario struct {
 	paired bool     // variants of wsplice beside one another, see pairScenarios
 	family string   // of the sets with peers of their own, see endpointScenarios; "" = the comparison
 }
+
+// secure reports whether clients speak TLS.
+func (s *scenario) secure() bool { return s.family == report.Secure }
 
 func (s *scenario) bulk() bool {
 	return s.load == load.Down || s.load == load.Up || s.load == load.Both
@@ -201,6 +206,8 @@ func listScenarios() string {
 		switch {
 		case s.paired:
 			set = "pairs"
+		case s.secure():
+			set = "secure"
 		case s.family != "":
 			set = "endpoints"
 		case s.short != nil:

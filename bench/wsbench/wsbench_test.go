@@ -230,7 +230,14 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"--endpoints", "--pairs", "9"},
 		{"--endpoints", "--scenarios", "idle"},
 		{"--endpoints", "--proxies", "apache"},
+		{"--secure", "--full"},
+		{"--secure", "--endpoints"},
+		{"--secure", "--pairs", "9"},
+		{"--secure", "--scenarios", "idle"},
+		{"--secure", "--proxies", "apache"},
 		{"serve", "--mode", "duplex", "--raw"},
+		{"load", "--scenario", "echo", "--burst", "9", "--address", "127.0.0.1:1"},
+		{"load", "--scenario", "open", "--rate", "9", "--certificate", "cert.pem", "--address", "127.0.0.1:1"},
 	} {
 		if err := run(mustContext(t), args); err == nil {
 			t.Errorf("%q is accepted", args)
