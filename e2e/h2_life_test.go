@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestH2Endpoint(t *testing.T) {
 	proxy, c := dialH2(t, backend, rig.Config{Routes: fmt.Sprintf(
 		`- {path: /, mode: endpoint, frame_type: binary, subprotocols: [binary], to: "tcp://%s"}`, backend.Addr())})
 	mark := proxy.Logs.Mark()
-	client := c.Connect("/x", named("sec-websocket-protocol", "base64, binary"))
+	client := c.Connect("/x", h2Field("sec-websocket-protocol", "base64, binary"))
 	if a := client.Answer(); a.Status != http.StatusOK || a.Header.Get("Sec-WebSocket-Protocol") != "binary" {
 		t.Fatalf("answered %q", a.Raw)
 	}
@@ -138,8 +139,8 @@ func TestH2TunnelsLimit(t *testing.T) {
 func TestH2HeadBytes(t *testing.T) {
 	backend := rig.NewBackend(t, nil)
 	_, c := dialH2(t, backend, rig.Config{Limits: rig.Settings{"head_bytes": "4KiB"}})
-	for _, size := range []int{5 << 10, 60 << 10} {
-		s := c.Connect("/ws/x", named("x-large", pattern(1, size)))
+	for _, size := range []int{5 << 10, 12 << 10} {
+		s := c.Connect("/ws/x", h2Field("x-large", strings.Repeat("x", size)))
 		if status := s.Status(); status != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("%d bytes: answered %d, want 431", size, status)
 		}
@@ -147,7 +148,7 @@ func TestH2HeadBytes(t *testing.T) {
 	if n := backend.Accepts(); n != 0 {
 		t.Errorf("the backend was asked %d times", n)
 	}
-	client, server := rig.OpenH2(c, backend, "/ws/x", named("x-medium", "1"))
+	client, server := rig.OpenH2(c, backend, "/ws/x", h2Field("x-medium", strings.Repeat("x", 3<<10)))
 	client.Put("goes on")
 	server.Want("goes on")
 }

@@ -62,7 +62,7 @@ func newConn(l *Lane, socket net.Conn, client Client) *conn {
 	c.framer.SetReuseFrames()
 	c.framer.SetMaxReadFrameSize(frameMax)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(defaultTable, nil)
-	c.framer.MaxHeaderListSize = uint32(l.config.Head)
+	c.framer.MaxHeaderListSize = headSlack * uint32(l.config.Head)
 	c.encoder = hpack.NewEncoder(&c.block)
 	c.encoder.SetMaxDynamicTableSizeLimit(defaultTable)
 	c.idle = time.AfterFunc(idleTime, c.quit)

@@ -17,6 +17,11 @@ const (
 	// be (section 4.2).
 	frameMax = 16 << 10
 
+	// headSlack is how many times larger than it may be a header list can be for its
+	// stream alone to be refused: the library ends the connection, and all that goes
+	// on there, for one field that is larger than a list may be.
+	headSlack = 4
+
 	// dataMax is how much of an answer one frame carries: with its header it fits one
 	// record of TLS.
 	dataMax = 16<<10 - 9
