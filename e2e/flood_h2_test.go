@@ -53,7 +53,15 @@ func floodH2Once(address string, stop <-chan struct{}, flooder h2Flooder, frames
 	if err != nil {
 		return err
 	}
-	defer func() { _ = raw.Close() }()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select { // a server that takes no more keeps a write waiting
+		case <-stop:
+		case <-over:
+		}
+		_ = raw.Close()
+	}()
 	_ = raw.(*net.TCPConn).SetLinger(0)
 	_ = raw.SetDeadline(time.Now().Add(rig.Soon))
 	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
