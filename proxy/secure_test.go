@@ -62,13 +62,20 @@ func writePair(t testing.TB) (secure.KeyPair, *x509.CertPool) {
 	return pair, roots
 }
 
+// newGate returns a gate with one thread.
+func newGate(t testing.TB) *secure.Gate {
+	gate := secure.NewGate(1, nil)
+	t.Cleanup(gate.Close)
+	return gate
+}
+
 // newServerTLS makes what serves TLS for localhost, and what its clients need.
 func newServerTLS(t testing.TB) (*secure.Server, *tls.Config) {
 	t.Helper()
 	pair, roots := writePair(t)
 	keys := secure.NewTicketKeys()
 	t.Cleanup(keys.Close)
-	server, err := secure.NewServer(secure.ServerFiles{Certificates: []secure.KeyPair{pair}}, secure.NewGate(1), keys,
+	server, err := secure.NewServer(secure.ServerFiles{Certificates: []secure.KeyPair{pair}}, newGate(t), keys,
 		handshake.RefusalNotTLS.AppendResponse(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +259,7 @@ func newSecureBackend(t testing.TB, change func(config *tls.Config)) (*rig, *tls
 		change(config)
 	}
 	r := newRig(t, func(c *Config) {
-		c.Handshakes = secure.NewGate(1)
+		c.Handshakes = newGate(t)
 		c.Routes[0].Upstream.Servers()[0].SetTLS(config)
 	})
 	return r, &tls.Config{Certificates: []tls.Certificate{certificate}}

@@ -1,41 +1,196 @@
 package secure
 
-import "sync/atomic"
+import (
+	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
-// A Gate bounds the handshakes of a process: how many compute at a time, so that
-// a flood of hellos leaves the loops their CPU, and how many are under way.
+// A Gate computes handshakes, on threads of its own that a flood of hellos cannot
+// take from the loops, and bounds how many are under way.
+//
+// A handshake is a coroutine of the thread that has begun it: where it waits for its
+// peer, the thread goes on with another one. So as few switches as can be are between
+// the loop and what it asks for, and all that is computed has the thread's priority,
+// which could not be raised again without privilege.
+//
+// Threads that compute while nobody else wants a CPU may get none for long. So one
+// more, the urgent one, takes handshakes that have waited for patience, and rests
+// behind each step for restFactor times as long.
 type Gate struct {
-	slots    chan struct{}
+	count    int // of threads, the urgent one apart
+	prepare  func()
 	clients  atomic.Int64 // handshakes of clients under way
 	backends atomic.Int64 // and with backends: neither takes the other's places
+
+	mu      sync.Mutex
+	fresh   []*handshake // that no thread has begun
+	threads []*thread
+	closed  bool
 }
 
-// NewGate returns a gate that lets so many handshakes compute at a time.
-func NewGate(computing int) *Gate {
-	return &Gate{slots: make(chan struct{}, max(1, computing))}
+// A thread computes one handshake at a time. Its fields are guarded by the gate's mu.
+type thread struct {
+	gate  *Gate
+	work  sync.Cond
+	ready []*handshake // that it has begun, and whose peers have sent more
+	begun int          // and not ended
+	idle  bool
+
+	urgent bool
+}
+
+// NewGate returns a gate with so many threads, at least one, and the urgent one.
+// prepare is called on each of the others and may be nil. Close ends them.
+func NewGate(threads int, prepare func()) *Gate {
+	return &Gate{count: max(1, threads), prepare: prepare}
+}
+
+// start is called with mu held, for the first handshake.
+func (g *Gate) start() {
+	for i := range g.count + 1 {
+		t := &thread{gate: g, urgent: i == g.count}
+		t.work.L = &g.mu
+		g.threads = append(g.threads, t)
+		go t.run()
+	}
+}
+
+// Close ends the threads behind the last handshake that is under way.
+func (g *Gate) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for _, t := range g.threads {
+		t.work.Signal()
+	}
 }
 
 // UnderWay returns how many handshakes have begun and not ended.
 func (g *Gate) UnderWay() int { return int(g.clients.Load() + g.backends.Load()) }
 
-// begin takes a place, for a handshake that is our hello or a client's.
-func (g *Gate) begin(ours bool) bool {
-	count := g.count(ours)
-	if count.Add(1) > handshakesMax {
+// begin takes a place, for a handshake that is our hello or a client's, and has it
+// computed.
+func (g *Gate) begin(h *handshake) bool {
+	count := g.places(h.client)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if count.Add(1) > handshakesMax || g.closed {
 		count.Add(-1)
 		return false
+	}
+	if g.threads == nil {
+		g.start()
+	}
+	h.begun = time.Now()
+	g.fresh = append(g.fresh, h)
+	for _, t := range g.threads { // the urgent one is the last
+		if t.idle {
+			t.wake()
+			break
+		}
 	}
 	return true
 }
 
-func (g *Gate) end(ours bool) { g.count(ours).Add(-1) }
+func (g *Gate) end(h *handshake) { g.places(h.client).Add(-1) }
 
-func (g *Gate) count(ours bool) *atomic.Int64 {
+func (g *Gate) places(ours bool) *atomic.Int64 {
 	if ours {
 		return &g.backends
 	}
 	return &g.clients
 }
 
-func (g *Gate) enter() { g.slots <- struct{}{} }
-func (g *Gate) leave() { <-g.slots }
+// resume lets a handshake go on that waits for its peer.
+func (g *Gate) resume(h *handshake) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h.thread.ready = append(h.thread.ready, h)
+	h.thread.wake()
+}
+
+// wake is called with mu held.
+func (t *thread) wake() {
+	if t.idle {
+		t.idle = false
+		t.work.Signal()
+	}
+}
+
+// run computes what there is until the gate is closed.
+func (t *thread) run() {
+	runtime.LockOSThread() // until it ends, and the thread with it
+	if !t.urgent && t.gate.prepare != nil {
+		t.gate.prepare()
+	}
+	for h := t.take(); h != nil; h = t.take() {
+		start := time.Now()
+		if h.step == nil {
+			h.step, _ = iter.Pull(h.steps)
+		}
+		if _, more := h.step(); !more {
+			t.ended()
+		}
+		if t.urgent {
+			time.Sleep(restFactor * time.Since(start))
+		}
+	}
+}
+
+// take waits for the next handshake; nil says that there will be none. Those that
+// have begun come first: they are about to end.
+func (t *thread) take() *handshake {
+	g := t.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		early := t.early()
+		switch {
+		case len(t.ready) > 0:
+			return pop(&t.ready)
+		case early > 0:
+			g.mu.Unlock()
+			time.Sleep(early)
+			g.mu.Lock()
+			continue
+		case len(g.fresh) > 0:
+			t.begun++
+			h := pop(&g.fresh)
+			h.thread = t
+			return h
+		case g.closed && t.begun == 0:
+			return nil
+		}
+		t.idle = true
+		t.work.Wait()
+		t.idle = false
+	}
+}
+
+// early returns for how long the urgent thread lets the others have what is fresh. It
+// is called with mu held.
+func (t *thread) early() time.Duration {
+	if !t.urgent || len(t.gate.fresh) == 0 {
+		return 0
+	}
+	return patience - time.Since(t.gate.fresh[0].begun)
+}
+
+// pop takes the first of a queue.
+func pop(queue *[]*handshake) *handshake {
+	h := (*queue)[0]
+	(*queue)[0] = nil
+	if *queue = (*queue)[1:]; len(*queue) == 0 {
+		*queue = nil
+	}
+	return h
+}
+
+func (t *thread) ended() {
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	t.begun--
+}

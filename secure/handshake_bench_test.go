@@ -48,7 +48,8 @@ func writePair(t testing.TB) KeyPair {
 
 // BenchmarkHandshake is a whole handshake of both ends, with P-256 throughout.
 func BenchmarkHandshake(b *testing.B) {
-	gate, keys := NewGate(1), NewTicketKeys()
+	gate, keys := NewGate(1, nil), NewTicketKeys()
+	defer gate.Close()
 	defer keys.Close()
 	server, err := NewServer(ServerFiles{Certificates: []KeyPair{writePair(b)}}, gate, keys, nil)
 	if err != nil {

@@ -10,15 +10,17 @@ import (
 // memory is the connection below a tls.Conn: what was fed is read, and what is
 // written is kept until it is taken.
 //
-// While the handshake goes on, a read waits, outside the gate. After that it ends
+// While the handshake goes on, a read pauses it until there is more. After that it ends
 // with a temporary error when nothing is left: crypto/tls then goes on with what
 // it has of a record when there is more.
 type memory struct {
-	gate *Gate
-	wake func() // tells that the handshake waits, or is over
+	gate   *Gate
+	wake   func() // tells that the handshake waits, or is over
+	pause  func() // returns when the handshake goes on
+	resume func() // makes it go on
 
 	mu     sync.Mutex
-	more   sync.Cond
+	paused bool
 	in     []byte // fed and not read
 	out    []byte // written and not taken
 	waits  bool   // reads wait, and end with a record
@@ -50,7 +52,15 @@ func (m *memory) feed(b []byte) {
 	if !m.closed {
 		m.in = append(m.in, b...)
 	}
-	m.more.Signal()
+	m.goOn()
+}
+
+// goOn ends a pause. It is called with mu held.
+func (m *memory) goOn() {
+	if m.paused {
+		m.paused = false
+		m.resume()
+	}
 }
 
 // show has reads see b until hide: they read all of it unless the connection is
@@ -72,13 +82,12 @@ func (m *memory) Read(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for m.waits && len(m.in) == 0 && !m.closed {
-		m.gate.leave()
+		m.paused = true
 		if len(m.out) > 0 {
 			m.wake()
 		}
-		m.more.Wait()
 		m.mu.Unlock()
-		m.gate.enter()
+		m.pause()
 		m.mu.Lock()
 	}
 	if m.closed {
@@ -166,7 +175,7 @@ func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
-	m.more.Signal()
+	m.goOn()
 	return nil
 }
 

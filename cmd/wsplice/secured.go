@@ -10,6 +10,7 @@ import (
 
 	"wsplice/configs"
 	"wsplice/handshake"
+	"wsplice/internal/sys"
 	"wsplice/pool"
 	"wsplice/secure"
 )
@@ -22,11 +23,17 @@ type secured struct {
 	watcher *secure.Watcher
 }
 
-// newSecured prepares TLS. Half of the CPUs, and one at least, may compute
-// handshakes at a time: the loops need the rest.
+// handshakeThreads is how many handshakes are computed at a time: the loops need the
+// other CPUs.
+func handshakeThreads() int { return max(1, runtime.NumCPU()/2) }
+
+// yieldToLoops makes a thread compute while the loops have nothing to do.
+func yieldToLoops() { _ = sys.IdleThread() } // otherwise it computes as everybody does
+
+// newSecured prepares TLS.
 func newSecured(log *slog.Logger) *secured {
 	return &secured{
-		log: log, gate: secure.NewGate(runtime.NumCPU() / 2), keys: secure.NewTicketKeys(),
+		log: log, gate: secure.NewGate(handshakeThreads(), yieldToLoops), keys: secure.NewTicketKeys(),
 		watcher: secure.NewWatcher(log),
 	}
 }
@@ -99,8 +106,9 @@ func urlHost(s string) string {
 // sessionsKept is how many sessions of a server are remembered, to resume.
 const sessionsKept = 64
 
-// Close ends the watching.
+// Close ends the watching and the computing.
 func (s *secured) Close() {
+	s.gate.Close()
 	s.watcher.Close()
 	s.keys.Close()
 }
