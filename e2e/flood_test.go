@@ -16,18 +16,18 @@ import (
 	"wsplice/e2e/internal/rig"
 )
 
-// Floods are measured in rounds. In each of them every core is busy with nothing
-// first, and then there is the flood. The core that the flooder takes for itself is
-// not wsplice's fault: elsewhere flooders have machines of their own.
+// Floods are measured in rounds. In each of them the machine is left alone first, then
+// cores are busy with nothing, and then there is the flood. The core that the flooder
+// takes for itself is not wsplice's fault: elsewhere flooders have machines of their own.
 const (
 	floodTunnels = 24
 	floodPace    = 3 * time.Millisecond // between the echoes of a tunnel
 	floodRounds  = 5
 	floodSpell   = 600 * time.Millisecond
 	// floodSlowerMax is how many times the p99 of echoes during a flood may be what it
-	// is where every core has something else to do, which is what the flooder and the
-	// gate of handshakes come to on two cores.
+	// is where cores are merely busy.
 	floodSlowerMax = 2
+	floodAttempts  = 3
 	// floodMemoryMax bounds what a flood may cost in memory.
 	floodMemoryMax = 128 << 20
 )
@@ -154,31 +154,30 @@ func (f *flooded) measure(t *testing.T, spells []*spell) {
 	}
 }
 
-// compare tells what a flood does beside a machine that is left alone, and beside one
-// whose last core is busy.
-func (f *flooded) compare(t *testing.T, flood string) {
-	t.Helper()
-	alone, busy := &spell{name: "idle", flooder: f.flooder}, &spell{name: "spin", flooder: f.flooder}
-	during := &spell{name: flood, flooder: f.flooder}
-	f.measure(t, []*spell{alone, busy, during})
-	t.Logf("%s: p99 of an echo: %v alone, %v beside a busy core, %v beside the flood (x%.2f)", flood, median(alone.p99),
-		median(busy.p99), median(during.p99), float64(median(during.p99))/float64(median(busy.p99)))
-}
-
-// wantUndisturbed runs a flood and holds that open tunnels hardly notice.
-func (f *flooded) wantUndisturbed(t *testing.T, flood string) {
+// wantUndisturbed runs a flood and holds that open tunnels hardly notice: their echoes
+// are compared with what they take while reference spins. Other work on the machine
+// can spoil a measurement, so there are a few attempts; what wsplice does wrong spoils
+// them all.
+func (f *flooded) wantUndisturbed(t *testing.T, flood string, reference *rig.Helper) {
 	t.Helper()
 	start := f.proxy.RSS()
-	full, during := &spell{name: "spin", flooder: f.everywhere}, &spell{name: flood, flooder: f.flooder}
-	f.measure(t, []*spell{full, during})
-	if during.done == 0 {
-		t.Fatalf("%s: the flooder has got nothing done", flood)
+	ratio := 0.0
+	for range floodAttempts {
+		alone, busy := &spell{name: "idle", flooder: f.flooder}, &spell{name: "spin", flooder: reference}
+		during := &spell{name: flood, flooder: f.flooder}
+		f.measure(t, []*spell{alone, busy, during})
+		if during.done == 0 {
+			t.Fatalf("%s: the flooder has got nothing done", flood)
+		}
+		ratio = float64(median(during.p99)) / float64(median(busy.p99))
+		t.Logf("%s: %.0f/s; p99 of an echo: %v alone, %v beside busy cores, %v beside the flood (x%.2f)", flood,
+			float64(during.done)/(floodRounds*floodSpell.Seconds()), median(alone.p99), median(busy.p99), median(during.p99), ratio)
+		if ratio <= floodSlowerMax {
+			break
+		}
 	}
-	t.Logf("%s: %.0f/s; p99 of an echo: %v beside busy cores, %v beside the flood (x%.2f); each: %v", flood,
-		float64(during.done)/(floodRounds*floodSpell.Seconds()), median(full.p99), median(during.p99),
-		float64(median(during.p99))/float64(median(full.p99)), during.p99)
-	if got, most := median(during.p99), floodSlowerMax*median(full.p99); got > most {
-		t.Errorf("the p99 of echoes is %v during the flood, want at most %v", got, most)
+	if ratio > floodSlowerMax {
+		t.Errorf("%s: echoes take %.2f times as long, want at most %d times", flood, ratio, floodSlowerMax)
 	}
 	growth := f.proxy.RSS() - start
 	t.Logf("memory grew by %d KiB", growth>>10)
@@ -191,26 +190,114 @@ func (f *flooded) wantUndisturbed(t *testing.T, flood string) {
 }
 
 // TestFloodOfHandshakes has one core start TLS handshakes as fast as it can: whole
-// ones with a key on P-256, and first messages of which nothing follows.
+// ones with a key on P-256, and first messages of which nothing follows. That core is
+// busy for comparison: what the other one has to do is wsplice's doing.
 func TestFloodOfHandshakes(t *testing.T) {
+	f := startFlooded(t, "")
 	for _, flood := range []string{"handshakes", "hellos"} {
-		t.Run(flood, func(t *testing.T) {
-			f := startFlooded(t, "")
-			f.wantUndisturbed(t, flood)
-			if !testing.Short() {
-				f.compare(t, flood)
-			}
-		})
+		t.Run(flood, func(t *testing.T) { view := f.in(t); view.wantUndisturbed(t, flood, view.flooder) })
 	}
 }
 
 // TestFloodOfHTTP2 has one core flood connections of HTTP/2 with requests that come to
-// nothing, with header lists that never end, and with frames that mean nothing.
+// nothing, with header lists that never end, and with frames that mean nothing. All
+// cores are busy for comparison: somebody has to look at those frames.
 func TestFloodOfHTTP2(t *testing.T) {
 	f := startFlooded(t, "")
 	for _, flood := range []string{"resets", "continuations", "settings", "pings"} {
-		t.Run(flood, func(t *testing.T) { f.in(t).wantUndisturbed(t, flood) })
+		t.Run(flood, func(t *testing.T) { view := f.in(t); view.wantUndisturbed(t, flood, view.everywhere) })
 	}
+}
+
+// floodWorkers is how many connections a flooder has at a time.
+const floodWorkers = 128
+
+// floods are what a flooder can do to an address until stop is closed. Each returns
+// how many times it was done.
+var floods = map[string]func(address string, stop <-chan struct{}) (int, error){
+	"idle":       func(_ string, stop <-chan struct{}) (int, error) { <-stop; return 0, nil },
+	"spin":       spin,
+	"handshakes": floodHandshakes,
+	"hellos":     floodHellos,
+	"resets":     floodH2(flooderOfResets), "continuations": floodH2(flooderOfContinuations),
+	"settings": floodH2(flooderOfSettings), "pings": floodH2(flooderOfPings),
+}
+
+// newFlooderRole obeys "FLOOD ADDRESS MILLISECONDS" and answers with a count.
+func newFlooderRole() rig.Role {
+	return func(ask string) string {
+		var flood, address string
+		var ms int
+		if !scan(ask, "%s %s %d", &flood, &address, &ms) || floods[flood] == nil {
+			return "error: " + ask + "?"
+		}
+		stop := make(chan struct{})
+		time.AfterFunc(time.Duration(ms)*time.Millisecond, func() { close(stop) })
+		n, err := floods[flood](address, stop)
+		if err != nil {
+			return "error: " + err.Error()
+		}
+		return fmt.Sprint(n)
+	}
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// spin keeps all cores busy that this process may use.
+func spin(_ string, stop <-chan struct{}) (n int, err error) {
+	var cores sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		cores.Go(func() {
+			b := make([]byte, 1<<10)
+			for i := 0; !stopped(stop); i++ {
+				rig.Pattern(i).Fill(b, 0)
+			}
+		})
+	}
+	cores.Wait()
+	return 0, nil
+}
+
+// floodConnections opens connections again and again, does something on each, and
+// resets it, so that it does not keep its port. It returns how often that worked.
+func floodConnections(address string, stop <-chan struct{}, do func(net.Conn) error) (int, error) {
+	counts, last := make([]int, floodWorkers), make([]error, floodWorkers)
+	var workers sync.WaitGroup
+	for i := range floodWorkers {
+		workers.Go(func() {
+			for !stopped(stop) {
+				raw, err := net.DialTimeout("tcp", address, rig.Soon)
+				if err != nil {
+					last[i] = err
+					continue
+				}
+				_ = raw.SetDeadline(time.Now().Add(rig.Soon))
+				if err = do(raw); err == nil {
+					counts[i]++
+				} else if !stopped(stop) {
+					last[i] = err
+				}
+				_ = raw.(*net.TCPConn).SetLinger(0)
+				_ = raw.Close()
+			}
+		})
+	}
+	workers.Wait()
+	n := 0
+	for _, c := range counts {
+		n += c
+	}
+	if n == 0 {
+		return 0, errors.Join(last...)
+	}
+	return n, nil
 }
 
 // newest is how a flooder asks for a handshake that is dear to the server: with a key
