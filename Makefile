@@ -40,6 +40,10 @@ E2E_SECURE := HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|SlowReader$$|OneBy
 	ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|TunnelOpens|HeadTimeout|HeadBytes|NoBackend|$\
 	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown|BackPressure|LaneMetrics
 
+# And with clients that open their WebSockets by HTTP/2.
+E2E_HTTP2 := SlowReader$$|OneByteSegments|LanesChange|IdleTimeout$$|DrainLets|DrainTimeout|NoBackend|SilentBackend|$\
+	RefusalCannot|AllServersDown|BackPressure|LateBytes
+
 e2e: export WSPLICE_E2E_REQUIRE := 1
 e2e: export WSPLICE_BIN := $(CURDIR)/bin/wsplice
 e2e: build ## end-to-end tests only, with each engine; they need chromium, node and npm
@@ -48,6 +52,7 @@ e2e: build ## end-to-end tests only, with each engine; they need chromium, node 
 	cd e2e && WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_TUNNELS)' .
 	cd e2e && WSPLICE_TLS=client WSPLICE_ENGINE=epoll $(GO) test -short -run '$(E2E_SECURE)' .
 	cd e2e && WSPLICE_TLS=both WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_SECURE)' .
+	cd e2e && WSPLICE_TLS=h2 $(GO) test -short -run '$(E2E_HTTP2)' .
 
 race: ## the rooms under the race detector, and the binary under chaos, hostile heads and stops
 	$(GO) test -race ./...

@@ -82,10 +82,8 @@ func (c *h2Client) ask(text, early string) error {
 		return err
 	}
 	go c.hangUp()
-	if early != "" {
-		_, err = io.WriteString(c.stream, early)
-	}
-	return err
+	_, _ = io.WriteString(c.stream, early) // a refusal may come first, which is read
+	return nil
 }
 
 // fieldsOf makes an extended CONNECT of an upgrade.

@@ -113,7 +113,10 @@ func (s *H2Stream) wait(by *time.Time, ok func() bool) error {
 		s.c.mu.Lock()
 		done, err, changed, deadline := ok(), s.c.err, s.changed, *by
 		s.c.mu.Unlock()
-		if done || err != nil {
+		if done {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		var late <-chan time.Time
@@ -225,6 +228,7 @@ func (s *H2Stream) end() bool {
 	defer s.c.mu.Unlock()
 	before := s.over
 	s.over = true
+	s.notify()
 	return !before
 }
 
@@ -251,6 +255,7 @@ func (s *H2Stream) Reset() { s.ResetWith(http2.ErrCodeCancel) }
 func (s *H2Stream) ResetWith(code http2.ErrCode) {
 	s.c.mu.Lock()
 	s.over, s.cancelled = true, true
+	s.notify()
 	s.c.mu.Unlock()
 	_ = s.c.Write(func(fr *http2.Framer) error { return fr.WriteRSTStream(s.ID, code) })
 }
