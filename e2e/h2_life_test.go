@@ -160,8 +160,8 @@ func TestH2Drain(t *testing.T) {
 	c1, s1 := rig.OpenH2(c, backend, "/ws/x")
 	c2, s2 := rig.OpenH2(c, backend, "/ws/x")
 	proxy.Signal(syscall.SIGTERM)
-	if bye := c.WantGoAway(); bye.ErrCode != http2.ErrCodeNo {
-		t.Errorf("GOAWAY with %v", bye.ErrCode)
+	if bye := c.WantGoAway(); bye.Code != http2.ErrCodeNo {
+		t.Errorf("GOAWAY with %v", bye.Code)
 	}
 	transfer(t, c1, s1, 18, 8<<20)
 	transfer(t, s2, c2, 19, 8<<20)

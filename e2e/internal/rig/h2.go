@@ -53,12 +53,19 @@ type h2Conn struct {
 	told       bool  // the peer's first SETTINGS have come
 	sendWindow int64 // of the connection
 	streams    map[uint32]*H2Stream
-	farewell   *http2.GoAwayError
+	farewell   *H2Farewell
 	pongs      int
 	replies    []func(*http2.Framer) error
 	err        error // why nothing is received any more
 
 	replying chan struct{} // tells of replies
+}
+
+// An H2Farewell is what a GOAWAY says.
+type H2Farewell struct {
+	Last  uint32 // the last stream that may be answered
+	Code  http2.ErrCode
+	Debug string
 }
 
 // H2Options are what a test may want otherwise.
@@ -308,7 +315,7 @@ func (c *H2) WantPong() {
 }
 
 // WantGoAway ends the test unless the peer says GOAWAY, and returns that.
-func (c *H2) WantGoAway() *http2.GoAwayError {
+func (c *H2) WantGoAway() *H2Farewell {
 	c.t.Helper()
 	c.await("GOAWAY", func() bool { return c.farewell != nil })
 	return c.farewell

@@ -72,7 +72,7 @@ func (c *h2Conn) take(f http2.Frame) error {
 			data := f.Data
 			reply = func(fr *http2.Framer) error { return fr.WritePing(true, data) }
 		case *http2.GoAwayFrame:
-			c.farewell = &http2.GoAwayError{LastStreamID: f.LastStreamID, ErrCode: f.ErrCode, DebugData: string(f.DebugData())}
+			c.farewell = &H2Farewell{f.LastStreamID, f.ErrCode, string(f.DebugData())}
 		case *http2.WindowUpdateFrame:
 			c.takeWindow(f)
 		case *http2.DataFrame:
