@@ -122,11 +122,8 @@ func (d *decoder) serverName(n *node, to *string) {
 func (d *decoder) upstreamTLS(n *node, u *Upstream) {
 	secured := func(s Server) bool { return s.Target.TLS() }
 	given := n.get("tls")
-	switch {
-	case given != nil && len(u.Servers) > 0 && !slices.ContainsFunc(u.Servers, secured):
+	if given != nil && len(u.Servers) > 0 && !slices.ContainsFunc(u.Servers, secured) {
 		d.wrong(given, "no server is spoken to by TLS; write wss:// instead of ws:// in its url, or remove tls")
-	case u.Warm > 0 && slices.ContainsFunc(u.Servers, secured):
-		d.warn(n.get("warm").Pos, "%s: no connections are kept warm to servers of wss:// and https://", n.get("warm").path())
 	}
 }
 

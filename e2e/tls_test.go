@@ -339,7 +339,13 @@ func TestTLSBackends(t *testing.T) {
 // newTLSBackend serves HTTP and tunnels that echo, and returns its port.
 func newTLSBackend(t testing.TB, pair tls.Certificate) (port string) {
 	t.Helper()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	return newTLSBackendOn(t, "127.0.0.1", &tls.Config{Certificates: []tls.Certificate{pair}})
+}
+
+// newTLSBackendOn is newTLSBackend on another address.
+func newTLSBackendOn(t testing.TB, ip string, config *tls.Config) (port string) {
+	t.Helper()
+	listener, err := tls.Listen("tcp", ip+":0", config)
 	if err != nil {
 		t.Fatal(err)
 	}

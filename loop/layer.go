@@ -79,14 +79,24 @@ type layered struct {
 // Layer puts layer between s and its owner. Nothing of s may be in flight but a
 // Recv, of which early was delivered and belongs to the layer.
 func (l *Loop) Layer(s *Socket, layer Layer, early []byte) {
-	mustBeIdle(&s.Out)
-	y := &layered{loop: l, owner: s.owner, layer: layer, socket: s}
-	s.owner = y
-	s.flags |= flagLayered
+	y := l.insert(s, layer)
 	layer.Start(func() { _ = l.Post(y.wake) }) // a loop that has ended needs no telling
 	if len(early) > 0 {
 		y.feed(early)
 	}
+}
+
+// Resume is Layer with a layer that is ready and was started elsewhere. It holds
+// nothing for the owner.
+func (l *Loop) Resume(s *Socket, layer Layer) { l.insert(s, layer).ready = true }
+
+// insert puts layer between s and its owner.
+func (l *Loop) insert(s *Socket, layer Layer) *layered {
+	mustBeIdle(&s.Out)
+	y := &layered{loop: l, owner: s.owner, layer: layer, socket: s}
+	s.owner = y
+	s.flags |= flagLayered
+	return y
 }
 
 // LayerOf returns the layer of s, or nil.

@@ -2,8 +2,10 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,10 @@ type WarmConfig struct {
 	// and SMTP do: what has come, up to warmEarlyMax, stays with its connection.
 	// Otherwise a connection on which something came is closed.
 	SpeaksFirst bool
+
+	// Secure makes the layer of a connection to a server that has TLS, within the
+	// deadline of the connection. Without such servers it may be nil.
+	Secure func(conn net.Conn, config *tls.Config) (Layer, error)
 }
 
 // A Warm keeps connections to one server open ahead of need, so that a tunnel
@@ -50,13 +56,16 @@ type Warm struct {
 	yield   atomic.Bool   // GiveWay was called
 	endless bool          // the server says more than is kept; of the goroutine
 
-	// mu is held for a few instructions and never across a system call.
+	// mu is held for a few instructions, or a few records of TLS, and never across a
+	// system call.
 	mu        sync.Mutex
 	ready     []*warmConn // the latest last
 	dialing   int
 	closed    bool
 	failures  int // in a row; see noteFailure
 	notBefore time.Time
+	because   error // why the last one failed, if it was for TLS and was not told yet
+	told      bool  // that TLS fails, since a connection has lasted
 }
 
 // KeepWarm makes the server hold size connections ready, from Warm.Start on. It
@@ -98,6 +107,13 @@ func (w *Warm) GiveWay() {
 	w.poke()
 }
 
+// A Taken is a connection that was warm.
+type Taken struct {
+	FD    sys.FD
+	Early []byte // what the server has said; the taker's to keep
+	Layer Layer  // that WarmConfig.Secure has made, if the server has TLS
+}
+
 // Take gives the latest connection into the ownership of the caller, who has
 // reserved a descriptor for it. It reports false when none is ready, and never
 // waits.
@@ -107,28 +123,30 @@ func (w *Warm) GiveWay() {
 // answered dials anew (RFC 9112 section 9.3.1 allows that for a GET).
 //
 // plain says that the caller expects no answer of HTTP, and takes connections on
-// which the server has spoken: early is what it has said, at most warmEarlyMax
-// (64 KiB) and the caller's to keep, and there may be more in the socket. Without
-// plain, such connections are closed.
-func (w *Warm) Take(plain bool) (fd sys.FD, early []byte, ok bool) {
+// which the server has spoken: Early is that, at most warmEarlyMax (64 KiB) and
+// what one read has brought, and there may be more in the socket. Without plain,
+// such connections are closed.
+func (w *Warm) Take(plain bool) (taken Taken, ok bool) {
 	if w.idle.Load() == 0 {
-		return sys.NoFD, nil, false
+		return Taken{FD: sys.NoFD}, false
 	}
 	for range warmTriesMax {
 		c := w.pop()
 		if c == nil {
 			break
 		}
-		fd, early, ok = c.detach()
+		taken.FD, ok = c.detach()
 		w.config.Budget.Give(1)
-		if ok && promised(fd, early, plain) {
+		if ok && c.promised(taken.FD, plain) {
 			w.poke()
-			return fd, early, true
+			taken.Early, taken.Layer = c.early, c.layer
+			return taken, true
 		}
-		fd.Close()
+		c.part(taken.FD)
+		taken.FD.Close()
 	}
 	w.poke()
-	return sys.NoFD, nil, false
+	return Taken{FD: sys.NoFD}, false
 }
 
 // pop takes the latest connection off, unless somebody else looks at them just
@@ -147,16 +165,6 @@ func (w *Warm) pop() *warmConn {
 	w.ready = w.ready[:last]
 	w.idle.Store(int32(last))
 	return c
-}
-
-// promised reports whether fd is as Take promises.
-func promised(fd sys.FD, early []byte, plain bool) bool {
-	n, errno := fd.Peek()
-	quiet := errno == sys.EAGAIN
-	if plain {
-		return quiet || errno == 0 && n > 0
-	}
-	return quiet && len(early) == 0
 }
 
 // poke makes the goroutine look, soon.
@@ -182,6 +190,7 @@ func (w *Warm) run() {
 		}
 		now := time.Now()
 		w.discard(w.weed(now))
+		w.complain()
 		timer.Reset(w.refill(now))
 	}
 }
@@ -198,16 +207,17 @@ func (w *Warm) weed(now time.Time) []*warmConn {
 	}
 	before := w.endless
 	removed := w.removeIf(func(c *warmConn) bool {
-		switch unread := c.unread(); {
-		case unread > warmEarlyMax:
+		switch said, err := c.listen(); {
+		case said > warmEarlyMax:
 			w.endless = true
 			return true
-		case unread > 0 && !w.config.SpeaksFirst:
+		case err != nil || said > 0 && !w.config.SpeaksFirst:
 			w.noteEnd(c, now)
 			return true
 		}
 		if now.Sub(c.since) >= warmShortLife {
-			w.failures = 0
+			w.failures, w.told = 0, false
+			c.settle()
 		}
 		return now.After(c.until)
 	})
@@ -267,6 +277,7 @@ func (w *Warm) hungUp(gone *warmConn) {
 func (w *Warm) noteEnd(c *warmConn, now time.Time) {
 	if now.Sub(c.since) < warmShortLife {
 		w.noteFailure(now)
+		w.noteCause(c.failed())
 	}
 }
 

@@ -59,6 +59,7 @@ func (w *Warm) dial() {
 		w.idle.Store(int32(len(w.ready)))
 	case err != nil:
 		w.noteFailure(now)
+		w.noteCause(err)
 	}
 	w.mu.Unlock()
 	if err == nil {
@@ -91,12 +92,17 @@ func (w *Warm) connect() (*warmConn, error) {
 	for i := range addresses {
 		network, address := addresses[i].Dial()
 		var conn net.Conn
+		deadline := time.Now().Add(w.config.Dial)
 		if conn, err = dialer.DialContext(w.ctx, network, address); err != nil {
 			continue
 		}
+		var layer Layer
+		if layer, err = w.secure(conn, deadline); err != nil {
+			conn.Close()
+			continue
+		}
 		var c *warmConn
-		c, err = w.adopt(conn)
-		if err == nil {
+		if c, err = w.adopt(conn, layer); err == nil {
 			return c, nil
 		}
 		break
@@ -113,7 +119,7 @@ func (w *Warm) control(network, _ string, raw syscall.RawConn) error {
 }
 
 // adopt moves a connection from Go's poller to netpoll's.
-func (w *Warm) adopt(conn net.Conn) (*warmConn, error) {
+func (w *Warm) adopt(conn net.Conn, layer Layer) (*warmConn, error) {
 	defer conn.Close()
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -127,7 +133,8 @@ func (w *Warm) adopt(conn net.Conn) (*warmConn, error) {
 	if errno != 0 {
 		return nil, errno
 	}
-	c := &warmConn{}
+	c := &warmConn{layer: layer}
+	c.hear(nil) // what has come with the end of the handshake
 	if c.conn, err = netpoll.NewFDConnection(int(fd)); err != nil {
 		return nil, err // it has closed fd
 	}
@@ -146,6 +153,9 @@ type warmConn struct {
 	conn  netpoll.Connection
 	since time.Time
 	until time.Time // its time to go
+	early []byte    // what the server has said, as far as it was taken from netpoll
+	layer Layer     // nil where there is none; see warm_layer.go
+	err   error     // why layer is of no more use
 }
 
 // These are methods of netpoll's connections that its interface lacks.
@@ -156,24 +166,38 @@ type (
 	detacher interface{ Detach() error }
 )
 
-// detach takes the descriptor off netpoll, and what netpoll has read from it. ok
-// is false where that is more than is kept.
-func (c *warmConn) detach() (fd sys.FD, early []byte, ok bool) {
+// detach takes the descriptor off netpoll, and what netpoll has read from it to
+// early. ok is false where that is more than is kept, or of no use.
+func (c *warmConn) detach() (fd sys.FD, ok bool) {
 	fd = sys.FD(c.conn.(netpoll.Conn).Fd())
 	_ = c.conn.(detacher).Detach() // it has no error to report
 	// netpoll keeps its buffer where something is left in it.
 	n := c.conn.Reader().Len()
 	if n > warmEarlyMax {
-		return fd, nil, false
+		return fd, false
 	}
 	if n > 0 {
 		b, _ := c.conn.Reader().Next(n) // it is there
-		early = append(early, b...)
+		c.hear(b)
 	}
-	return fd, early, true
+	return fd, c.err == nil && len(c.early) <= warmEarlyMax
 }
 
-// unread returns how many bytes netpoll has read.
-func (c *warmConn) unread() int { return c.conn.Reader().Len() }
+// promised reports whether fd, which was detached, is as Take promises.
+func (c *warmConn) promised(fd sys.FD, plain bool) bool {
+	n, errno := fd.Peek()
+	if c.layer != nil && errno == 0 && n > 0 {
+		errno = c.drain(fd)
+		n = len(c.early)
+	}
+	quiet := errno == sys.EAGAIN
+	if plain {
+		return quiet || errno == 0 && n > 0
+	}
+	return quiet && len(c.early) == 0
+}
 
-func (c *warmConn) close() { _ = c.conn.Close() } // a socket has nothing to flush
+func (c *warmConn) close() {
+	c.part(sys.FD(c.conn.(netpoll.Conn).Fd()))
+	_ = c.conn.Close() // a socket has nothing to flush
+}

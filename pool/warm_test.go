@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"wsplice/internal/sys"
 	"wsplice/internal/testutil"
 )
 
@@ -130,7 +129,7 @@ func (r *warmRig) close() {
 		if n := r.budget.used.Load(); n != 0 {
 			r.t.Errorf("%d descriptors were not given back", n)
 		}
-		if _, _, ok := r.Take(r.plain); ok || r.Idle() != 0 {
+		if _, ok := r.Take(r.plain); ok || r.Idle() != 0 {
 			r.t.Errorf("a connection is ready after the end (%d are)", r.Idle())
 		}
 	})
@@ -147,16 +146,15 @@ func (r *warmRig) until(n int) {
 // take takes a connection, soon, as a file that reads and writes.
 func (r *warmRig) take() (io.ReadWriteCloser, []byte) {
 	r.t.Helper()
-	var fd sys.FD
-	var early []byte
+	var taken Taken
 	testutil.Eventually(r.t, patience, "a connection is to be had", func() (ok bool) {
-		fd, early, ok = r.Take(r.plain)
+		taken, ok = r.Take(r.plain)
 		return ok
 	})
-	file := fd.File()
+	file := taken.FD.File()
 	r.t.Cleanup(func() { file.Close() })
 	_ = file.SetDeadline(time.Now().Add(patience))
-	return file, early
+	return file, taken.Early
 }
 
 func TestWarmIsFilledAndTaken(t *testing.T) {
@@ -235,10 +233,10 @@ func TestDeadConnectionIsNotGivenOut(t *testing.T) {
 		_, _ = io.WriteString(conn, words)
 		conn.Close()
 		testutil.Eventually(t, patience, "netpoll knows", func() bool { return !c.conn.IsActive() })
-		fd, early, ok := c.detach()
+		fd, ok := c.detach()
 		r.budget.Give(1)
-		if string(early) != words || !ok || promised(fd, early, false) || promised(fd, early, true) {
-			t.Errorf("a closed connection counts as usable, or had %q, want %q", early, words)
+		if string(c.early) != words || !ok || c.promised(fd, false) || c.promised(fd, true) {
+			t.Errorf("a closed connection counts as usable, or had %q, want %q", c.early, words)
 		}
 		fd.Close()
 		r.poke()
@@ -264,7 +262,7 @@ func TestServerSpeaksFirst(t *testing.T) {
 	h = newHost(t, "tcp", speak)
 	r = startWarm(t, h, 1, false)
 	conn = <-h.conns // it has spoken
-	if _, _, ok := r.Take(r.plain); ok {
+	if _, ok := r.Take(r.plain); ok {
 		t.Fatal("a connection was given out that the server has spoken on")
 	}
 	testutil.Eventually(t, patience, "it is replaced", func() bool { return h.accepts.Load() > 1 })
@@ -307,7 +305,7 @@ func TestTwoKindsOfTakers(t *testing.T) {
 	r.until(2)
 	<-h.conns
 	<-h.conns // both have spoken
-	if _, _, ok := r.Take(false); ok {
+	if _, ok := r.Take(false); ok {
 		t.Error("a connection on which the server has spoken was given out for HTTP")
 	}
 	conn, early := r.take()
@@ -465,22 +463,22 @@ func TestTakeFromManyGoroutines(t *testing.T) {
 			}
 		}
 	})
-	var taken atomic.Int32
+	var count atomic.Int32
 	for range 8 {
 		all.Go(func() {
-			for taken.Load() < 200 {
+			for count.Load() < 200 {
 				r.forgive()
-				if fd, _, ok := r.Take(r.plain); ok {
-					taken.Add(1)
-					if _, errno := fd.Peek(); errno == syscall.EBADF || errno == syscall.ENOTSOCK {
+				if taken, ok := r.Take(r.plain); ok {
+					count.Add(1)
+					if _, errno := taken.FD.Peek(); errno == syscall.EBADF || errno == syscall.ENOTSOCK {
 						t.Errorf("a descriptor is somebody else's: %v", errno)
 					}
-					fd.Close()
+					taken.FD.Close()
 				}
 			}
 		})
 	}
-	testutil.Eventually(t, 3*patience, "200 were taken", func() bool { return taken.Load() >= 200 })
+	testutil.Eventually(t, 3*patience, "200 were taken", func() bool { return count.Load() >= 200 })
 	close(stop)
 	all.Wait()
 	r.close()
@@ -495,17 +493,17 @@ func TestTakeAllocatesLittle(t *testing.T) {
 	r.mu.Lock()
 	r.notBefore = time.Now().Add(time.Hour) // it would allocate at the same time
 	r.mu.Unlock()
-	taken := 0
+	count := 0
 	if allocs := testing.AllocsPerRun(size-20, func() {
-		if fd, _, ok := r.Take(r.plain); ok {
-			taken++
-			fd.Close()
+		if taken, ok := r.Take(r.plain); ok {
+			count++
+			taken.FD.Close()
 		}
 	}); allocs > 4 {
 		t.Errorf("%v allocations, want at most 4", allocs)
 	}
-	if taken < size/2 {
-		t.Errorf("only %d were taken", taken)
+	if count < size/2 {
+		t.Errorf("only %d were taken", count)
 	}
 }
 
@@ -515,7 +513,7 @@ func TestTakeDoesNotWait(t *testing.T) {
 	r := startWarm(t, h, 1, false)
 	r.until(1)
 	r.mu.Lock()
-	_, _, ok := r.Take(r.plain) // would hang
+	_, ok := r.Take(r.plain) // would hang
 	r.mu.Unlock()
 	if ok {
 		t.Error("a connection was taken while somebody else held the lock")

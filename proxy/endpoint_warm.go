@@ -56,7 +56,12 @@ func (t *Tunnel) replacing() bool { return t.state == stateDialing && t.endpoint
 // sent on it. It reports whether that had ended: then they wait for another one.
 func (t *Tunnel) replacedFor(payload []byte) bool {
 	n, errno := t.backend.FD.Peek()
-	if errno == sys.EAGAIN || errno == 0 && n > 0 {
+	live := errno == sys.EAGAIN || errno == 0 && n > 0
+	if t.backend.Layered() {
+		// A close_notify cannot be told from other bytes here. What comes behind it can.
+		live = !t.backend.FD.Ended()
+	}
+	if live {
 		t.endpoint.aside.untried = nil
 		return false
 	}

@@ -246,29 +246,39 @@ func (c *trickle) Write(p []byte) (n int, err error) {
 	return len(p), nil
 }
 
-// newSecureBackend makes the rig's backend one that is spoken to by TLS.
-func newSecureBackend(t testing.TB, change func(config *tls.Config)) (*rig, *tls.Config) {
+// newBackendTLS makes what a backend speaks TLS by, and what trusts it.
+func newBackendTLS(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
 	pair, roots := writePair(t)
 	certificate, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{RootCAs: roots, ServerName: "localhost"}
-	if change != nil {
-		change(config)
+	return &tls.Config{Certificates: []tls.Certificate{certificate}}, &tls.Config{
+		RootCAs: roots, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1),
 	}
-	r := newRig(t, func(c *Config) {
-		c.Handshakes = newGate(t)
-		c.Routes[0].Upstream.Servers()[0].SetTLS(config)
-	})
-	return r, &tls.Config{Certificates: []tls.Certificate{certificate}}
+}
+
+// secureTo makes the backend of a rig one that is spoken to by TLS.
+func secureTo(t testing.TB, c *Config, client *tls.Config) {
+	c.Handshakes = newGate(t)
+	c.Routes[0].Upstream.Servers()[0].SetTLS(client)
+}
+
+// newSecureBackend makes the rig's backend one that is spoken to by TLS.
+func newSecureBackend(t testing.TB, change func(config *tls.Config)) (*rig, *tls.Config) {
+	t.Helper()
+	server, client := newBackendTLS(t)
+	if change != nil {
+		change(client)
+	}
+	return newRig(t, func(c *Config) { secureTo(t, c, client) }), server
 }
 
 func TestSecureBackendRelays(t *testing.T) {
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
 		t.Run(name, func(t *testing.T) {
-			r, config := newSecureBackend(t, func(c *tls.Config) { c.ClientSessionCache = tls.NewLRUClientSessionCache(1) })
+			r, config := newSecureBackend(t, nil)
 			config.MaxVersion = version
 			for round := range 3 {
 				client := r.dial()

@@ -1,9 +1,14 @@
 package proxy
 
 import (
+	"crypto/tls"
+	"errors"
+	"net"
+
 	"wsplice/handshake"
 	"wsplice/internal/sys"
 	"wsplice/pool"
+	"wsplice/secure"
 )
 
 // startWarm begins to keep connections to the servers that want some.
@@ -22,10 +27,20 @@ func (s *Server) startWarm() {
 	}
 	for warm, first := range speaksFirst {
 		warm.Start(pool.WarmConfig{
-			Dial: s.config.Timeouts.Dial, Budget: s.budget, Log: s.config.Log, SpeaksFirst: first,
+			Dial: s.config.Timeouts.Dial, Budget: s.budget, Log: s.config.Log, SpeaksFirst: first, Secure: s.secureWarm,
 		})
 		s.warm = append(s.warm, warm)
 	}
+}
+
+// secureWarm makes the TLS session of a connection that is to be kept warm. The
+// error is for the log.
+func (s *Server) secureWarm(conn net.Conn, config *tls.Config) (pool.Layer, error) {
+	session, err := secure.Connect(conn, config, s.config.Handshakes)
+	if err != nil {
+		return nil, errors.New(secure.Explain(err))
+	}
+	return session, nil
 }
 
 func (s *Server) closeWarm() {
@@ -43,15 +58,18 @@ func (t *Tunnel) connectWarm() bool {
 		return false // for one that is replaced, the rest of a compressed message would have to wait
 	}
 	plain := t.route.Mode == ModeEndpoint
-	fd, early, ok := warm.Take(plain)
+	taken, ok := warm.Take(plain)
 	if !ok {
 		return false
 	}
 	w.counters.warmTaken++
 	x.warm = true
-	w.loop.Attach(&t.backend, fd, t)
+	w.loop.Attach(&t.backend, taken.FD, t)
+	if session, secured := taken.Layer.(*secure.Session); secured {
+		w.loop.Resume(&t.backend, session)
+	}
 	if plain {
-		t.startEndpoint(early)
+		t.startEndpoint(taken.Early)
 		return true
 	}
 	t.sendHead()

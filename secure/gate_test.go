@@ -13,9 +13,9 @@ func TestSlowPeersDoNotHoldOthersUp(t *testing.T) {
 	gate := newTestGate(t, nil)
 	server := newServer(t, gate)
 	const slow = 100
-	var waiting []*pair
+	var waiting []*meeting
 	for range slow {
-		p := newPair(server, gate)
+		p := newMeeting(server, gate)
 		waiting = append(waiting, p)
 		for p.ends[1].shake.unread() == 0 && !p.ends[1].begun { // until the server has the hello
 			if _, err := p.pass(); err != nil {
@@ -30,7 +30,7 @@ func TestSlowPeersDoNotHoldOthersUp(t *testing.T) {
 		t.Errorf("%d handshakes are under way, want %d", n, 2*slow)
 	}
 	for range 3 {
-		p := newPair(server, gate)
+		p := newMeeting(server, gate)
 		if err := p.shake(); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestUrgentThreadTakesWhatWaits(t *testing.T) {
 	defer close(starved)
 	server := newServer(t, gate)
 	for range 3 {
-		p := newPair(server, gate)
+		p := newMeeting(server, gate)
 		if err := p.shake(); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestClosedGateTakesNone(t *testing.T) {
 	gate := newTestGate(t, nil)
 	server := newServer(t, gate)
 	gate.Close()
-	p := newPair(server, gate)
+	p := newMeeting(server, gate)
 	defer p.close()
 	_, first := p.pass()
 	_, second := p.pass()
@@ -74,7 +74,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	gate := newTestGate(t, nil)
 	server := newServer(t, gate)
 	gate.backends.Store(handshakesMax)
-	p := newPair(server, gate)
+	p := newMeeting(server, gate)
 	defer p.close()
 	_, first := p.pass()
 	_, second := p.pass()

@@ -8,6 +8,10 @@ const (
 	// The loop stops reading at half of it, and one turn of it brings 256 KiB at most.
 	waitingMax = 640 << 10
 
+	// carriedMax is how much is read at a time where no loop feeds a handshake: most
+	// often all that a server has to say.
+	carriedMax = 8 << 10
+
 	// handshakesMax is how many handshakes may be under way. One that waits for its
 	// peer holds a goroutine, about 16 KiB; beyond it, connections are closed.
 	handshakesMax = 8 << 10

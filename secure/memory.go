@@ -83,9 +83,7 @@ func (m *memory) Read(p []byte) (int, error) {
 	defer m.mu.Unlock()
 	for m.waits && len(m.in) == 0 && !m.closed {
 		m.paused = true
-		if len(m.out) > 0 {
-			m.wake()
-		}
+		m.wake()
 		m.mu.Unlock()
 		m.pause()
 		m.mu.Lock()
@@ -161,6 +159,13 @@ func (m *memory) whole() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.in) >= headerBytes && len(m.in) >= headerBytes+int(m.in[3])<<8+int(m.in[4])
+}
+
+// hungry reports whether the handshake waits for more.
+func (m *memory) hungry() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.paused
 }
 
 // unread returns how many bytes were fed and not read.

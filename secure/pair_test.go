@@ -68,14 +68,14 @@ func newTestGate(t testing.TB, prepare func()) *Gate {
 
 var onP256 = &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.CurveP256}}
 
-// A pair is a client and a server on one connection.
-type pair struct {
+// A meeting is a client and a server on one connection.
+type meeting struct {
 	ends  [2]*Session
 	woken chan struct{}
 }
 
-func newPair(server *Server, gate *Gate) *pair {
-	p := &pair{ends: [2]*Session{NewClientSession(onP256, gate), server.NewSession()}, woken: make(chan struct{}, 64)}
+func newMeeting(server *Server, gate *Gate) *meeting {
+	p := &meeting{ends: [2]*Session{NewClientSession(onP256, gate), server.NewSession()}, woken: make(chan struct{}, 64)}
 	for _, s := range p.ends {
 		s.Start(func() { p.woken <- struct{}{} })
 	}
@@ -83,7 +83,7 @@ func newPair(server *Server, gate *Gate) *pair {
 }
 
 // pass moves what both ends have to say, and reports whether both are ready.
-func (p *pair) pass() (ready bool, err error) {
+func (p *meeting) pass() (ready bool, err error) {
 	ready = true
 	for i, s := range p.ends {
 		done, err := s.Settle()
@@ -101,7 +101,7 @@ func (p *pair) pass() (ready bool, err error) {
 }
 
 // shake goes on until both ends are ready.
-func (p *pair) shake() error {
+func (p *meeting) shake() error {
 	for {
 		if ready, err := p.pass(); ready || err != nil {
 			return err
@@ -110,7 +110,7 @@ func (p *pair) shake() error {
 	}
 }
 
-func (p *pair) close() {
+func (p *meeting) close() {
 	for _, s := range p.ends {
 		s.Close()
 	}
@@ -122,7 +122,7 @@ func BenchmarkHandshake(b *testing.B) {
 	server := newServer(b, gate)
 	b.ReportAllocs()
 	for b.Loop() {
-		p := newPair(server, gate)
+		p := newMeeting(server, gate)
 		if err := p.shake(); err != nil {
 			b.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func buildServers(ctx context.Context, u configs.Upstream, s configs.Server, spa
 	if err = secureServer(server, s.Target, u.TLS); err != nil {
 		return nil, err
 	}
-	if s.Status != "disabled" && server.TLS() == nil {
+	if s.Status != "disabled" {
 		server.KeepWarm(u.Warm)
 	}
 	return []*pool.Server{server}, nil

@@ -147,6 +147,15 @@ func (fd FD) Pending() bool {
 	return errno == 0
 }
 
+// Ended reports whether the stream has come to its end, also behind bytes that wait
+// to be read: the peer's FIN is here, or an error (poll(2), POLLRDHUP).
+func (fd FD) Ended() bool {
+	poll := unix.PollFd{Fd: int32(fd), Events: unix.POLLRDHUP}
+	var now unix.Timespec
+	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return poll.Revents != 0
+}
+
 // Unsent returns how many bytes wait in the send queue until the peer has
 // acknowledged them, or on AF_UNIX read them (SIOCOUTQ, tcp(7), unix(7)).
 func (fd FD) Unsent() int {
