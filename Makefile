@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 GO       ?= go
 
 .DEFAULT_GOAL := check
-.PHONY: arch bench bench-endpoints bench-frames bench-full bench-peers bench-secure build check clean e2e fmt fuzz help lint micro race run test unit
+.PHONY: arch bench bench-endpoints bench-frames bench-full bench-peers bench-secure build check clean e2e e2e-tls fmt fuzz help lint micro race run test unit
 
 build: ## build bin/wsplice
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/wsplice ./cmd/wsplice
@@ -35,7 +35,9 @@ E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPres
 	LanesChange|ManyTunnels|ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|EMFILE|LaneMetrics|$\
 	TunnelOpens|ForwardedHead|HeadTimeout|HeadBytes|NoBackend|SilentBackend|TunnelsLimit
 
-# And twice with TLS: between clients and wsplice, and on both sides.
+# With TLS on both sides everything runs, and what moves bytes also with it on either
+# side alone, by the other engine, and by goroutines. e2e-tls runs everything in all
+# pairs.
 E2E_SECURE := HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|SlowReader$$|OneByteSegments|LanesChange|$\
 	ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|TunnelOpens|HeadTimeout|HeadBytes|NoBackend|$\
 	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown|BackPressure|LaneMetrics
@@ -50,15 +52,27 @@ e2e: build ## end-to-end tests only, with each engine; they need chromium, node 
 	.ci/deps
 	cd e2e && for engine in auto epoll; do WSPLICE_ENGINE=$$engine $(GO) test -timeout 20m ./... || exit 1; done
 	cd e2e && WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_TUNNELS)' .
-	cd e2e && WSPLICE_TLS=client WSPLICE_ENGINE=epoll $(GO) test -short -run '$(E2E_SECURE)' .
+	cd e2e && WSPLICE_TLS=both $(GO) test -timeout 20m -short ./...
+	cd e2e && for tls in client backend; do \
+		WSPLICE_TLS=$$tls WSPLICE_ENGINE=epoll $(GO) test -short -run '$(E2E_SECURE)' . || exit 1; done
 	cd e2e && WSPLICE_TLS=both WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_SECURE)' .
 	cd e2e && WSPLICE_TLS=h2 $(GO) test -short -run '$(E2E_HTTP2)' .
+
+e2e-tls: export WSPLICE_E2E_REQUIRE := 1
+e2e-tls: export WSPLICE_BIN := $(CURDIR)/bin/wsplice
+e2e-tls: build ## end-to-end tests with TLS on one side and on both, each with each engine; about half an hour
+	.ci/deps
+	cd e2e && for tls in client backend both; do for engine in auto epoll; do \
+		WSPLICE_TLS=$$tls WSPLICE_ENGINE=$$engine $(GO) test -timeout 20m ./... || exit 1; done; \
+		WSPLICE_TLS=$$tls WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_TUNNELS)' . || exit 1; done
 
 race: ## the rooms under the race detector, and the binary under chaos, hostile heads and stops
 	$(GO) test -race ./...
 	cd e2e && for engine in auto epoll; do \
 		WSPLICE_ENGINE=$$engine WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|Hostile|Drain|SideDies|Stderr|Signal' ./... || exit 1; done
 	cd e2e && WSPLICE_ASYNC=off WSPLICE_RACE=1 $(GO) test -count=1 -run 'Chaos|DrainLets' .
+	cd e2e && for async in on off; do \
+		WSPLICE_TLS=both WSPLICE_ASYNC=$$async WSPLICE_RACE=1 $(GO) test -short -count=1 -run 'Chaos|WarmConnectionsDie' . || exit 1; done
 
 arch: ## only the rules about imports and sources
 	$(GO) test -count=1 ./internal/archtest

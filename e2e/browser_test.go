@@ -112,6 +112,7 @@ func newBrowser(t *testing.T, path string, more ...chromedp.ExecAllocatorOption)
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("ignore-certificate-errors", rig.SecureClients()),
 	)
 	options = append(options, more...)
 	base, cancelLimit := context.WithTimeout(context.Background(), browserLimit)

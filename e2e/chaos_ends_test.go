@@ -56,6 +56,9 @@ func (c *chaos) client(p *chaosPlan, r *rand.Rand) {
 
 // leave ends a connection in one of the two ways.
 func leave(conn net.Conn, reset bool) {
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok && reset {
+		conn = secure.NetConn()
+	}
 	if tcp, ok := conn.(*net.TCPConn); ok && reset {
 		_ = tcp.SetLinger(0)
 	}

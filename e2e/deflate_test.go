@@ -232,7 +232,7 @@ func TestDeflateClients(t *testing.T) {
 	for _, l := range libraries() {
 		for path, message := range map[string]func(int) message{"/text": textMessage, "/binary": binaryMessage} {
 			t.Run(l.name+path, func(t *testing.T) {
-				pair := interopPair{client: l, url: "ws://" + proxy.In(t).Addr(0) + path}
+				pair := interopPair{client: l, url: proxy.In(t).URL(0) + path}
 				c, _ := pair.open(t, "", offer{deflate: true})
 				if !c.deflates() {
 					t.Fatal("no extension was agreed on")
@@ -315,12 +315,12 @@ func TestDeflateInChromium(t *testing.T) {
 	do(t, ctx, "talk", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`
 		window.seen = '';
 		window.text = 'wörld 🦀 '.repeat(20000);
-		const socket = new WebSocket('ws://%s/text');
+		const socket = new WebSocket('%s/text');
 		socket.onopen = () => { window.agreed = socket.extensions; socket.send(window.text); };
 		socket.onmessage = (e) => { window.seen += e.data; };
 		socket.onclose = (e) => { window.ended = e.code; };
 		window.socket = socket;
-		''`, proxy.Addr(0))))
+		''`, proxy.URL(0))))
 	do(t, ctx, "see the echo", untilJS(`window.seen.length === window.text.length`))
 	if read(t, ctx, `String(window.seen === window.text)`) != "true" {
 		t.Error("another text came back")

@@ -258,7 +258,7 @@ func TestWstunnelClients(t *testing.T) {
 	proxy := startRoutes(t, `- {path: /ws, mode: endpoint, to: "tcp://%[1]s"}`, backend)
 	for _, l := range libraries() {
 		t.Run(l.name, func(t *testing.T) {
-			pair := interopPair{client: l, url: "ws://" + proxy.In(t).Addr(0) + "/ws"}
+			pair := interopPair{client: l, url: proxy.In(t).URL(0) + "/ws"}
 			c, _ := pair.open(t, "", offer{deflate: true})
 			if c.deflates() {
 				t.Error("an extension was agreed on")

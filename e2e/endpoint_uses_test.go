@@ -90,7 +90,7 @@ func TestMQTTThroughEndpoint(t *testing.T) {
 	proxy := rig.Start(t, rig.Config{Warned: true, Routes: fmt.Sprintf(
 		`- {path: /mqtt, mode: endpoint, frame_type: binary, subprotocols: [mqtt], to: "tcp://%s"}`, address)})
 	for topic, version := range map[string]string{"a": "4", "b": "5"} {
-		got := runNode(t, "mqtt.js", "ws://"+proxy.Addr(0)+"/mqtt", version, topic)
+		got := runNode(t, "mqtt.js", proxy.URL(0)+"/mqtt", version, topic)
 		want := strings.ReplaceAll(`granted: T/# qos 1
 message: T/hello qos 1 retain false 13 bytes hello, wörld
 message: T/retained qos 1 retain false 204800 bytes All work and no play

@@ -167,7 +167,7 @@ func TestKilledBackendIsUnderstood(t *testing.T) {
 		t.Run(service.name, func(t *testing.T) {
 			server := rig.StartHelper(t, "coder server")
 			targets := map[string]string{}
-			address := server.Ask(rig.Soon, "listen")
+			address := server.AskToListen()
 			for _, l := range libraries() {
 				targets[l.name] = address
 			}
@@ -215,7 +215,7 @@ func openSessions(t *testing.T, proxy *rig.Proxy) []session {
 	var all []session
 	for _, l := range libraries() {
 		id := fmt.Sprint(lastSession.Add(1))
-		c, err := l.dial(ctx, fmt.Sprintf("ws://%s/%s/?id=%s", proxy.Addr(0), l.name, id), offer{})
+		c, err := l.dial(ctx, fmt.Sprintf("%s/%s/?id=%s", proxy.URL(0), l.name, id), offer{})
 		if err != nil {
 			t.Fatalf("%s: %v", l.name, err)
 		}

@@ -38,7 +38,7 @@ func relay(t *testing.T, targets map[string]string) string {
 	for prefix, backend := range targets {
 		fmt.Fprintf(&routes, "- {path: %s, to: \"ws://%s/\"}\n", prefix, backend)
 	}
-	return "ws://" + rig.Start(t, rig.Config{Routes: routes.String()}).Addr(0)
+	return rig.Start(t, rig.Config{Routes: routes.String()}).URL(0)
 }
 
 // An interopPair is a client and the URL of a server of another library.

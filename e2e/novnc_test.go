@@ -32,7 +32,7 @@ const novncPage = `<!DOCTYPE html><title>noVNC</title>
 <script type="module">
 import RFB from '/novnc/core/rfb.js';
 window.state = 'connecting';
-window.rfb = new RFB(document.getElementById('screen'), 'ws://%s/vnc', { wsProtocols: ['binary'] });
+window.rfb = new RFB(document.getElementById('screen'), '%s/vnc', { wsProtocols: ['binary'] });
 rfb.addEventListener('connect', () => { window.state = 'connected'; rfb.focus(); });
 rfb.addEventListener('disconnect', (e) => { window.state = e.detail.clean ? 'left' : 'lost'; });
 window.pixel = (x, y) => {
@@ -60,7 +60,7 @@ func TestNoVNCInChromium(t *testing.T) {
 	files.Handle("/novnc/", http.StripPrefix("/novnc/", http.FileServer(http.Dir(nodeDir+"/node_modules/@novnc/novnc"))))
 	files.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = fmt.Fprintf(w, novncPage, screenWidth, screenHeight, proxy.Addr(0))
+		_, _ = fmt.Fprintf(w, novncPage, screenWidth, screenHeight, proxy.URL(0))
 	})
 	page.Start()
 	t.Cleanup(page.Close)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"wsplice/e2e/internal/rig"
 )
 
 type coderConn struct {
@@ -61,6 +63,7 @@ func listenAndServe(handler http.HandlerFunc) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	ln = rig.SecureListener(ln)
 	go func() { _ = http.Serve(ln, handler) }()
 	return ln.Addr().String(), nil
 }
@@ -72,6 +75,7 @@ func serveHTTP(t *testing.T, handler http.HandlerFunc) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ln = rig.SecureListener(ln)
 	server := &http.Server{Handler: handler}
 	go func() { _ = server.Serve(ln) }()
 	t.Cleanup(func() { _ = server.Close() })

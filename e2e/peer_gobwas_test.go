@@ -14,6 +14,8 @@ import (
 	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsflate"
+
+	"wsplice/e2e/internal/rig"
 )
 
 // gobwasConn works on single frames: the library leaves messages to its user.
@@ -66,6 +68,7 @@ func serveGobwas(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ln = rig.SecureListener(ln)
 	t.Cleanup(func() { _ = ln.Close() })
 	go func() {
 		for {

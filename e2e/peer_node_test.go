@@ -200,7 +200,9 @@ func serveNode(t *testing.T) string {
 	}
 	port := rig.Receive(t, n.port, "Node listens")
 	n.port <- port // for the next who asks
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	rig.SecureBackendAt(address)
+	return address
 }
 
 func (c *nodeConn) send(m message, fragments int) error {

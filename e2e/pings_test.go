@@ -42,7 +42,7 @@ func librarySessions(t *testing.T, p *rig.Proxy) map[string]librarySession {
 	all := libraries()
 	for i, client := range all {
 		server := all[(i+1)%len(all)]
-		pair := interopPair{client: client, url: "ws://" + p.Addr(0) + "/" + server.name + "/"}
+		pair := interopPair{client: client, url: p.URL(0) + "/" + server.name + "/"}
 		c, id := pair.open(t, "", offer{})
 		sessions[client.name+" to "+server.name] = librarySession{c, id}
 	}

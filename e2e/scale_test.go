@@ -51,7 +51,7 @@ func wantCost(t *testing.T, start, full rig.Usage, count int, each cost) {
 func TestGoroutines(t *testing.T) {
 	needsWsplice(t)
 	server := rig.StartHelper(t, "echo server")
-	address := server.Ask(rig.Soon, "listen")
+	address := server.AskToListen()
 	clients := rig.StartHelper(t, "many clients")
 	for _, c := range []struct {
 		name   string
@@ -91,7 +91,7 @@ func TestManyTunnels(t *testing.T) {
 		count /= 10
 	}
 	server := rig.StartHelper(t, "echo server")
-	address := server.Ask(rig.Soon, "listen")
+	address := server.AskToListen()
 	proxy := rig.Start(t, rig.Config{Routes: fmt.Sprintf(`- {path: /ws/, to: "ws://%s/"}`, address)})
 	clients := rig.StartHelper(t, "many clients")
 	openAndCloseMany(t, proxy, clients, 100) // so that pools and tables are as large as they get
@@ -137,6 +137,7 @@ func newEchoServerRole() rig.Role {
 		if err != nil {
 			return "error: " + err.Error()
 		}
+		ln = rig.SecureListener(ln)
 		go func() {
 			for {
 				conn, err := ln.Accept()

@@ -336,6 +336,68 @@ func TestTLSBackends(t *testing.T) {
 	}
 }
 
+// TestTLSBackendFilesAreReadAgain replaces our certificate for a backend, and the CA
+// that backends are verified by: new tunnels have the new ones, an open one stays,
+// and a broken file changes nothing.
+func TestTLSBackendFilesAreReadAgain(t *testing.T) {
+	authority, stranger := newAuthority(t), newAuthority(t)
+	ours := func(name string) {
+		authority.MustIssue(t, "ours", nil, func(c *x509.Certificate) {
+			c.Subject.CommonName, c.ExtKeyUsage = name, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		})
+	}
+	ours("first")
+	pair := authority.MustIssue(t, "server", []string{"localhost"}, nil)
+	port := newTLSBackendOn(t, "127.0.0.1", &tls.Config{
+		Certificates: []tls.Certificate{pair}, ClientCAs: authority.Roots(), ClientAuth: tls.RequireAndVerifyClientCert,
+	})
+	proxy := rig.Start(t, rig.Config{
+		Routes: `- {path: /, upstream: u}`,
+		Upstreams: "  u: {disable_time: 0s, servers: [{url: \"wss://localhost:" + port + "\"}], tls: {ca: " + authority.CA() +
+			", cert: " + authority.Dir + "/ours.pem, key: " + authority.Dir + "/ours-key.pem}}",
+	})
+	open := func(status int, name string) *rig.Client {
+		t.Helper()
+		client := rig.Dial(t, proxy.Addr(0))
+		client.Put(rig.UpgradeRequest("/x"))
+		if a := client.Answer(); a.Status != status || a.Header.Get(clientHeader) != name {
+			t.Fatalf("answer %q, want %d for %q", a.Raw, status, name)
+		}
+		return client
+	}
+	said := func(mark int, begin string) rig.Line {
+		t.Helper()
+		return proxy.WaitLog(mark, begin, func(l rig.Line) bool { return strings.HasPrefix(l.Msg(), begin) })
+	}
+	first := open(101, "first")
+	mark := proxy.Logs.Mark()
+	ours("second")
+	if line := said(mark, "certificates reloaded"); line.Text("server") != "localhost:"+port {
+		t.Errorf("the log does not name the server: %v", line)
+	}
+	open(101, "second").WantEcho("hello")
+
+	mark = proxy.Logs.Mark()
+	if err := exec.Command("cp", authority.Dir+"/ours-key.pem", authority.CA()).Run(); err != nil {
+		t.Fatal(err)
+	}
+	if because := said(mark, "certificates not reloaded").Text("because"); !strings.Contains(because, authority.CA()) {
+		t.Errorf("the log does not name the file: %s", because)
+	}
+	open(101, "second")
+
+	mark = proxy.Logs.Mark()
+	if err := exec.Command("cp", stranger.CA(), authority.CA()).Run(); err != nil {
+		t.Fatal(err)
+	}
+	said(mark, "certificates reloaded")
+	open(502, "")
+	first.WantEcho("still here")
+}
+
+// clientHeader is how a backend with TLS says whose certificate it was shown.
+const clientHeader = "X-Client"
+
 // newTLSBackend serves HTTP and tunnels that echo, and returns its port.
 func newTLSBackend(t testing.TB, pair tls.Certificate) (port string) {
 	t.Helper()
@@ -358,7 +420,11 @@ func newTLSBackendOn(t testing.TB, ip string, config *tls.Config) (port string) 
 			return
 		}
 		defer conn.Close()
-		_, _ = io.WriteString(conn, rig.SwitchingProtocols(r.Header.Get("Sec-Websocket-Key")))
+		var lines []string
+		if shown := r.TLS.PeerCertificates; len(shown) > 0 {
+			lines = append(lines, clientHeader+": "+shown[0].Subject.CommonName)
+		}
+		_, _ = io.WriteString(conn, rig.SwitchingProtocols(r.Header.Get("Sec-Websocket-Key"), lines...))
 		_, _ = io.Copy(conn, conn)
 	})}
 	done := make(chan struct{})

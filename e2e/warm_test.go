@@ -166,7 +166,7 @@ func TestWarmConnectionsDie(t *testing.T) {
 // TestWarmBackendIsKilled kills the process behind the warm connections.
 func TestWarmBackendIsKilled(t *testing.T) {
 	helper := rig.StartHelper(t, "echo server")
-	doomed := helper.Ask(rig.Soon, "listen")
+	doomed := helper.AskToListen()
 	backend := rig.EchoBackend(t)
 	proxy := warmTo(t, 8, rig.Config{}, urlOf(doomed), urlOf(backend.Addr()))
 	wantWarm(t, proxy, 16)
@@ -195,6 +195,7 @@ func TestWarmBackendIsKilled(t *testing.T) {
 // nothing fails, and connections are there soon after it is.
 func TestWarmBackendComesLate(t *testing.T) {
 	address := rig.FreeAddress(t)
+	rig.SecureBackendAt(address)
 	proxy := warmTo(t, 4, rig.Config{}, urlOf(address))
 	client := rig.Dial(t, proxy.Addr(0))
 	client.Put(upgradeTo("/ws/x"))

@@ -137,7 +137,9 @@ func farBackend(t *testing.T) string {
 			c.Echo()
 		}
 	})
-	return strings.Replace(backend.Addr(), nearIP, farIP, 1)
+	far := strings.Replace(backend.Addr(), nearIP, farIP, 1)
+	rig.SecureBackendAt(far)
+	return far
 }
 
 // TestWarmPeerVanished loses the warm connections without a word to either end. It
@@ -222,6 +224,7 @@ func TestWarmEndpointSavesARoundTrip(t *testing.T) {
 			c.Drain()
 		}
 	})
+	rig.PlainBackendAt(backend.Addr())
 	far := strings.Replace(backend.Addr(), nearIP, farIP, 1)
 	median := func(warm int) time.Duration {
 		proxy := warmEndpoint(t, warm, fmt.Sprintf("url: \"tcp://%s\"", far))

@@ -229,3 +229,26 @@ func TestLayerPauses(t *testing.T) {
 		r.settle()
 	})
 }
+
+// A layer that comes ready is neither started nor asked whether it is.
+func TestLayerResumes(t *testing.T) {
+	overEngines(t, func(t *testing.T, r *rig) {
+		owner, layer := &recorder{t: t}, &toyLayer{ready: true, in: []byte(sealToy("whole")[:3])}
+		s, raw := r.pair(owner, true)
+		defer raw.Close()
+		r.Resume(s, layer)
+		done := r.Send(s, []byte("request"), false)
+		r.until("it is sent", func() bool { return done || owner.count(s, Send) > 0 })
+		r.Recv(s)
+		raw.Send([]byte(sealToy("whole")[3:] + "\x00"))
+		r.until("the end is told", func() bool { return len(owner.events) > 0 && owner.events[len(owner.events)-1].n == 0 })
+		if got := owner.received(s); got != "whole" {
+			t.Errorf("the owner got %q", got)
+		}
+		r.Close(s)
+		r.settle()
+		if got := readAll(raw); got != sealToy("request") || layer.wake != nil || !layer.closed {
+			t.Errorf("the peer got %q; started is %v, closed %v", got, layer.wake != nil, layer.closed)
+		}
+	})
+}

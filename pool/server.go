@@ -17,7 +17,7 @@ type Server struct {
 	host string
 	look *lookUp // how to find the addresses again; nil for what needs no look-up
 	warm *Warm   // nil if none are kept
-	tls  *tls.Config
+	tls  atomic.Pointer[tls.Config]
 
 	// Set by the upstream, before any Pick.
 	upstream *Upstream // nil where there is none
@@ -75,12 +75,13 @@ func (s *Server) Name() string { return s.name }
 // Host is the Host header for this backend, or empty to keep the client's.
 func (s *Server) Host() string { return s.host }
 
-// SetTLS makes the server one that is spoken to by TLS, as config says. It comes
-// before anything else is done with the server. config has a ServerName.
-func (s *Server) SetTLS(config *tls.Config) { s.tls = config }
+// SetTLS makes the server one that is spoken to by TLS, as config says, which has a
+// ServerName. Whether it is one must be said before anything else is done with the
+// server; how, may change at any time, and holds for connections that are made then.
+func (s *Server) SetTLS(config *tls.Config) { s.tls.Store(config) }
 
-// TLS is how the server is spoken to, or nil. It must not be changed.
-func (s *Server) TLS() *tls.Config { return s.tls }
+// TLS is how the server is spoken to now, or nil. It must not be changed.
+func (s *Server) TLS() *tls.Config { return s.tls.Load() }
 
 // Addresses are where it can be reached now, to be tried in the order that Turn
 // says. The slice stays as it is; it must not be changed.

@@ -37,6 +37,9 @@ const (
 	ticketLife    = 24 * time.Hour
 	ticketKeysMax = 3
 
+	// sessionsKept is how many sessions of a server are remembered, to resume.
+	sessionsKept = 64
+
 	// reloadEvery is how often certificate files are looked at.
 	reloadEvery = 5 * time.Second
 

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// writePair makes a certificate for P-256, and returns where it is.
-func writePair(t testing.TB) KeyPair {
+// writeKeyPair makes a certificate for P-256, and returns where it is.
+func writeKeyPair(t testing.TB) KeyPair {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -52,7 +52,7 @@ func newServer(t testing.TB, gate *Gate) *Server {
 	t.Helper()
 	keys := NewTicketKeys()
 	t.Cleanup(keys.Close)
-	server, err := NewServer(ServerFiles{Certificates: []KeyPair{writePair(t)}}, gate, keys, nil)
+	server, err := NewServer(ServerFiles{Certificates: []KeyPair{writeKeyPair(t)}}, gate, keys, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

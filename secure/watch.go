@@ -19,9 +19,16 @@ type Watcher struct {
 	stopped sync.WaitGroup
 }
 
+// A Reloader is what a Watcher watches.
+type Reloader interface {
+	Paths() []string  // of its files
+	Reload() error    // reads them; an error changes nothing
+	About() slog.Attr // says in the log what it is
+}
+
 type watched struct {
-	server *Server
-	seen   []fs.FileInfo // nil for a file that cannot be read
+	Reloader
+	seen []fs.FileInfo // nil for a file that cannot be read
 }
 
 // NewWatcher returns a watcher that looks until Close. What it reads, and what is
@@ -49,11 +56,11 @@ func (w *Watcher) Close() {
 	w.stopped.Wait()
 }
 
-// Watch adds a server, whose files were just read.
-func (w *Watcher) Watch(s *Server) {
+// Watch adds r, whose files were just read.
+func (w *Watcher) Watch(r Reloader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.watched = append(w.watched, &watched{server: s, seen: s.stat()})
+	w.watched = append(w.watched, &watched{r, stat(r.Paths())})
 }
 
 // Look reads what has changed since the last time.
@@ -61,35 +68,43 @@ func (w *Watcher) Look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range w.watched {
-		now := one.server.stat()
+		now := stat(one.Paths())
 		if same(one.seen, now) {
 			continue
 		}
 		one.seen = now
-		if err := one.server.Reload(); err != nil {
-			w.log.Error("certificates not reloaded; the old ones stay in use", "because", err)
+		if err := one.Reload(); err != nil {
+			w.log.Error("certificates not reloaded; the old ones stay in use", one.About(), "because", err)
 			continue
 		}
-		w.log.Info("certificates reloaded", "first", one.server.files.Certificates[0].Cert)
+		w.log.Info("certificates reloaded", one.About())
 	}
 }
 
-// stat looks at all files of s.
-func (s *Server) stat() []fs.FileInfo {
+// Paths names all files of s.
+func (s *Server) Paths() []string {
+	var all []string
+	for _, pair := range s.files.Certificates {
+		all = append(all, pair.Cert, pair.Key)
+	}
+	if s.files.ClientCA != "" {
+		all = append(all, s.files.ClientCA)
+	}
+	return all
+}
+
+// About names the first certificate.
+func (s *Server) About() slog.Attr { return slog.String("first", s.files.Certificates[0].Cert) }
+
+// stat looks at files.
+func stat(paths []string) []fs.FileInfo {
 	var all []fs.FileInfo
-	look := func(path string) {
+	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
 			info = nil
 		}
 		all = append(all, info)
-	}
-	for _, pair := range s.files.Certificates {
-		look(pair.Cert)
-		look(pair.Key)
-	}
-	if s.files.ClientCA != "" {
-		look(s.files.ClientCA)
 	}
 	return all
 }

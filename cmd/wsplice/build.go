@@ -53,7 +53,7 @@ func buildProxy(c *configs.Config, log *slog.Logger, spawned *spawned, secured *
 		}
 		p.Listeners = append(p.Listeners, listener)
 	}
-	routes, err := buildRoutes(c, spawned)
+	routes, err := buildRoutes(c, spawned, secured)
 	p.Routes = routes
 	return p, err
 }

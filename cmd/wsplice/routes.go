@@ -11,10 +11,10 @@ import (
 
 // buildRoutes resolves all backends, within resolveTimeout, and prepares those
 // that are spawned.
-func buildRoutes(c *configs.Config, spawned *spawned) ([]proxy.Route, error) {
+func buildRoutes(c *configs.Config, spawned *spawned, secured *secured) ([]proxy.Route, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	all, err := buildUpstreams(ctx, c, spawned)
+	all, err := buildUpstreams(ctx, c, spawned, secured)
 	if err != nil {
 		return nil, err
 	}

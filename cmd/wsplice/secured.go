@@ -1,21 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"crypto/tls"
 	"log/slog"
-	"net"
 	"runtime"
-	"strings"
 
 	"wsplice/configs"
 	"wsplice/handshake"
 	"wsplice/internal/sys"
-	"wsplice/pool"
 	"wsplice/secure"
 )
 
-// secured holds what the TLS sessions of all listeners share.
+// secured holds what TLS sessions share.
 type secured struct {
 	log     *slog.Logger
 	gate    *secure.Gate
@@ -56,55 +52,6 @@ func (s *secured) server(c *configs.TLS) (*secure.Server, error) {
 	}
 	return server, err
 }
-
-// secureServer makes a server one that is spoken to by TLS, if its target says so.
-// c may be nil.
-func secureServer(server *pool.Server, t configs.Target, c *configs.BackendTLS) error {
-	if !t.TLS() {
-		return nil
-	}
-	if c == nil {
-		c = &configs.BackendTLS{}
-	}
-	host, _, err := net.SplitHostPort(t.Address)
-	if t.Network == "unix" {
-		host, err = urlHost(t.Host), nil
-	}
-	if err != nil {
-		return err
-	}
-	config := &tls.Config{
-		ServerName: cmp.Or(c.ServerName, host), InsecureSkipVerify: c.Insecure, //nolint:gosec // asked for
-		NextProtos: []string{secure.ProtocolHTTP1}, MinVersion: tls.VersionTLS12,
-		ClientSessionCache:          tls.NewLRUClientSessionCache(sessionsKept),
-		DynamicRecordSizingDisabled: true,
-	}
-	if c.CA != "" {
-		if config.RootCAs, err = secure.ReadCA(c.CA); err != nil {
-			return err
-		}
-	}
-	if c.Client != nil {
-		certificate, err := tls.LoadX509KeyPair(c.Client.Cert, c.Client.Key)
-		if err != nil {
-			return err
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	server.SetTLS(config)
-	return nil
-}
-
-// urlHost returns the host of a Host header's value.
-func urlHost(s string) string {
-	if host, _, err := net.SplitHostPort(s); err == nil {
-		return host
-	}
-	return strings.Trim(s, "[]")
-}
-
-// sessionsKept is how many sessions of a server are remembered, to resume.
-const sessionsKept = 64
 
 // Close ends the watching and the computing.
 func (s *secured) Close() {

@@ -12,12 +12,14 @@ import (
 type upstreams struct {
 	named   map[string]*pool.Upstream
 	targets map[configs.Target]*pool.Upstream // of `to`, which routes may share
+	spawned *spawned
+	secured *secured
 }
 
-func buildUpstreams(ctx context.Context, c *configs.Config, spawned *spawned) (*upstreams, error) {
-	all := &upstreams{make(map[string]*pool.Upstream), make(map[configs.Target]*pool.Upstream)}
+func buildUpstreams(ctx context.Context, c *configs.Config, spawned *spawned, secured *secured) (*upstreams, error) {
+	all := &upstreams{make(map[string]*pool.Upstream), make(map[configs.Target]*pool.Upstream), spawned, secured}
 	for _, u := range c.Upstreams {
-		upstream, err := buildUpstream(ctx, u, spawned)
+		upstream, err := all.build(ctx, u)
 		if err != nil {
 			return nil, at(u.Pos, fmt.Errorf("upstream %s: %w", u.Name, err))
 		}
@@ -38,7 +40,7 @@ var (
 	}
 )
 
-func buildUpstream(ctx context.Context, u configs.Upstream, spawned *spawned) (*pool.Upstream, error) {
+func (all *upstreams) build(ctx context.Context, u configs.Upstream) (*pool.Upstream, error) {
 	c := pool.Config{
 		Name: u.Name, Balance: balances[u.Balance],
 		DisableTime: u.DisableTime, Retries: u.Retries, SlowStart: u.SlowStart,
@@ -46,7 +48,7 @@ func buildUpstream(ctx context.Context, u configs.Upstream, spawned *spawned) (*
 		Cookie: pool.Cookie{Name: u.Cookie.Name, Insert: u.Cookie.Insert},
 	}
 	for _, s := range u.Servers {
-		servers, err := buildServers(ctx, u, s, spawned)
+		servers, err := all.servers(ctx, u, s)
 		if err != nil {
 			return nil, err
 		}
@@ -59,17 +61,17 @@ func buildUpstream(ctx context.Context, u configs.Upstream, spawned *spawned) (*
 	return pool.New(c)
 }
 
-// buildServers returns the server of an entry, or one for each process that it
+// servers returns the server of an entry, or one for each process that it
 // may have.
-func buildServers(ctx context.Context, u configs.Upstream, s configs.Server, spawned *spawned) ([]*pool.Server, error) {
+func (all *upstreams) servers(ctx context.Context, u configs.Upstream, s configs.Server) ([]*pool.Server, error) {
 	if s.Spawn != nil {
-		return spawned.servers(ctx, u.Name, s)
+		return all.spawned.servers(ctx, u.Name, s)
 	}
 	server, err := pool.NewServer(ctx, s.Target.Network, s.Target.Address, s.Target.Host)
 	if err != nil {
 		return nil, err
 	}
-	if err = secureServer(server, s.Target, u.TLS); err != nil {
+	if err = all.secured.backend(server, s.Target, u.TLS); err != nil {
 		return nil, err
 	}
 	if s.Status != "disabled" {
@@ -89,7 +91,7 @@ func (all *upstreams) target(ctx context.Context, t configs.Target) (*pool.Upstr
 	if err != nil {
 		return nil, err
 	}
-	if err = secureServer(server, t, nil); err != nil {
+	if err = all.secured.backend(server, t, nil); err != nil {
 		return nil, err
 	}
 	upstream, err := pool.NewUpstream(server.Name(), pool.LeastConnection, []*pool.Server{server})

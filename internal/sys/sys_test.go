@@ -302,3 +302,26 @@ func TestBindSource(t *testing.T) {
 		}
 	}
 }
+
+// The end of the stream shows although bytes are before it.
+func TestEnded(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, peer := FD(pair[0]), FD(pair[1])
+	defer fd.Close()
+	defer peer.Close()
+	if fd.Ended() {
+		t.Error("ended at the beginning")
+	}
+	if peer.Send([]byte("bytes")); fd.Ended() {
+		t.Error("ended with bytes to read")
+	}
+	if peer.ShutdownWrite(); !fd.Ended() {
+		t.Error("not ended behind the bytes")
+	}
+	if n, errno := fd.Peek(); n != 1 || errno != 0 {
+		t.Errorf("the bytes are gone: %d, %v", n, errno)
+	}
+}

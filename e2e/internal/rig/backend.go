@@ -45,7 +45,7 @@ func NewBackendAt(t testing.TB, address string, serve func(*BackendConn)) *Backe
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln = securedListener(ln)
+	ln = SecureListener(ln)
 	b := &Backend{t: t, server: &server{
 		ln: ln, serve: serve, next: make(chan *BackendConn, 1<<14),
 	}}

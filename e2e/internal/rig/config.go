@@ -63,7 +63,7 @@ func (c *Config) yaml(dir string) string {
 	}
 	b.WriteString("listeners:\n")
 	for i, address := range c.listeners() {
-		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", secureListener(address, c.listenerKeys(i))))
+		fmt.Fprintf(&b, "  - {address: %q%s}\n", address, after(", ", secureKeys(address, c.listenerKeys(i))))
 	}
 	b.WriteString("routes:\n")
 	for line := range strings.Lines(strings.TrimSpace(c.Routes) + "\n") {

@@ -161,6 +161,16 @@ func (p *Proxy) Addr(i int) string {
 	return addresses[i]
 }
 
+// URL returns the beginning of the URLs of WebSockets at the i-th listener.
+func (p *Proxy) URL(i int) string {
+	p.t.Helper()
+	address := p.Addr(i)
+	if _, secure := secureAddresses.Load(address); secure {
+		return "wss://" + address
+	}
+	return "ws://" + address
+}
+
 // Signal sends s to the process.
 func (p *Proxy) Signal(s syscall.Signal) {
 	p.t.Helper()

@@ -243,6 +243,14 @@ func (h *Helper) Ask(limit time.Duration, format string, args ...any) string {
 	return ""
 }
 
+// AskToListen asks a helper that is a backend for the address on which it is.
+func (h *Helper) AskToListen() string {
+	h.t.Helper()
+	address := h.Ask(Soon, "listen")
+	SecureBackendAt(address)
+	return address
+}
+
 // AskNumber is Ask for answers that are a number.
 func (h *Helper) AskNumber(limit time.Duration, format string, args ...any) int {
 	h.t.Helper()

@@ -142,6 +142,9 @@ func (a *Authority) MustIssue(t testing.TB, name string, names []string, change 
 
 // common is the authority of all tests that run by TLS without saying so.
 var common = sync.OnceValues(func() (*commonTLS, error) {
+	if dir := os.Getenv(certificatesEnv); dir != "" {
+		return loadCommon(dir)
+	}
 	dir, err := os.MkdirTemp("", "wsplice-tls-")
 	if err != nil {
 		return nil, err
@@ -153,13 +156,32 @@ var common = sync.OnceValues(func() (*commonTLS, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := []string{"localhost", "::1"}
+	names := []string{"localhost", "::1", "10.9.0.2"}
 	for i := range 10 {
 		names = append(names, fmt.Sprintf("127.0.0.%d", i+1))
 	}
 	pair, err := authority.Issue("server", names, nil)
 	return &commonTLS{authority, pair}, err
 })
+
+// certificatesEnv names the directory of the certificates for the processes that
+// have a part in the tests: helpers, and Node.
+const certificatesEnv = "WSPLICE_E2E_CERTIFICATES"
+
+// loadCommon reads in a helper what the process of the tests has written.
+func loadCommon(dir string) (*commonTLS, error) {
+	c := &commonTLS{Authority: &Authority{Dir: dir}}
+	ca, err := os.ReadFile(c.CA())
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(ca)
+	if c.cert, err = x509.ParseCertificate(block.Bytes); err != nil {
+		return nil, err
+	}
+	c.pair, err = tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server-key.pem"))
+	return c, err
+}
 
 type commonTLS struct {
 	*Authority
@@ -174,11 +196,14 @@ func mustCommon() *commonTLS {
 	return c
 }
 
-// TrustCertificates has the processes that are started from here on trust backends
-// with TLS.
+// TrustCertificates has this process, and those that it starts from here on, trust
+// whoever speaks TLS because of WSPLICE_TLS.
 func TrustCertificates() {
-	if SecureBackends() {
-		_ = os.Setenv("SSL_CERT_FILE", mustCommon().CA())
+	if SecureClients() || SecureBackends() {
+		c := mustCommon()
+		_ = os.Setenv(certificatesEnv, c.Dir)
+		_ = os.Setenv("SSL_CERT_FILE", c.CA())
+		_ = os.Setenv("NODE_EXTRA_CA_CERTS", c.CA())
 	}
 }
 
@@ -195,8 +220,8 @@ func secures(more string) bool {
 	return SecureClients() && !strings.Contains(more, "tls:") && !strings.Contains(more, "proxy_protocol")
 }
 
-// secureListener is what a listener of the configuration has on top.
-func secureListener(address, more string) string {
+// secureKeys is what a listener of the configuration has on top.
+func secureKeys(address, more string) string {
 	if !secures(more) || strings.HasPrefix(address, "unix:") {
 		return more
 	}
@@ -210,7 +235,10 @@ func secureListener(address, more string) string {
 
 // secureClient speaks TLS over conn if address has that.
 func secureClient(conn net.Conn, address string) net.Conn {
-	if _, secure := secureAddresses.Load(address); !secure {
+	_, secure := secureAddresses.Load(address)
+	// A helper cannot know, and dials nobody but wsplice.
+	helps := os.Getenv(roleEnv) != "" && SecureClients() && conn.RemoteAddr().Network() == "tcp"
+	if !secure && !helps {
 		return conn
 	}
 	config := &tls.Config{RootCAs: mustCommon().Roots(), ServerName: "localhost"}
@@ -265,10 +293,18 @@ func SecureBackendAt(address string) {
 	}
 }
 
+// PlainBackendAt tells that a backend speaks no TLS: it is behind an endpoint,
+// whose targets cannot say so.
+func PlainBackendAt(address string) { secureBackends.Delete(address) }
+
 // secureTargets writes wss:// and https:// for the backends that have TLS.
 func secureTargets(yaml string) string {
 	secureBackends.Range(func(key, _ any) bool {
 		address := key.(string)
+		if strings.Contains(yaml, "tcp://"+address) {
+			PlainBackendAt(address)
+			return true
+		}
 		yaml = strings.ReplaceAll(yaml, "ws://"+address, "wss://"+address)
 		yaml = strings.ReplaceAll(yaml, "http://"+address, "https://"+address)
 		return true
@@ -276,11 +312,29 @@ func secureTargets(yaml string) string {
 	return yaml
 }
 
-// securedListener makes the listener of a backend one with TLS.
-func securedListener(ln net.Listener) net.Listener {
+// SecureListener makes the listener of a backend one with TLS. Whether it has that is
+// seen when a connection comes: by then it has turned out if it is an endpoint's.
+func SecureListener(ln net.Listener) net.Listener {
 	if !SecureBackends() || ln.Addr().Network() == "unix" {
 		return ln
 	}
 	secureBackends.Store(ln.Addr().String(), true)
-	return tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{mustCommon().pair}})
+	return &secureListener{ln, &tls.Config{Certificates: []tls.Certificate{mustCommon().pair}}}
+}
+
+type secureListener struct {
+	net.Listener
+	config *tls.Config
+}
+
+// Accept returns the next connection.
+func (l *secureListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if _, secure := secureBackends.Load(l.Addr().String()); !secure {
+		return conn, nil
+	}
+	return tls.Server(conn, l.config), nil
 }

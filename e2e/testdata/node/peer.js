@@ -1,5 +1,8 @@
 // The library `ws` as client and as server of the interop tests, driven by
 // lines of JSON: commands on stdin, events on stdout. Data travels in base64.
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import { createInterface } from 'node:readline';
 import WebSocket, { WebSocketServer } from 'ws';
 
@@ -17,16 +20,22 @@ function fragment(socket, data, text, fragments) {
   }
 }
 
+// What the server listens by has TLS where the tests say so.
+function listener() {
+  const dir = process.env.WSPLICE_E2E_CERTIFICATES;
+  if (!['backend', 'both'].includes(process.env.WSPLICE_TLS)) return http.createServer();
+  return https.createServer({ cert: readFileSync(dir + '/server.pem'), key: readFileSync(dir + '/server-key.pem') });
+}
+
 // The server does what serveSession in peers_test.go does.
 function serve() {
+  const port = listener();
   const server = new WebSocketServer({
-    host: '127.0.0.1',
-    port: 0,
+    server: port,
     maxPayload: 64 << 20,
     perMessageDeflate: deflate,
     handleProtocols: (offered) => ['beta', 'gamma'].find((p) => offered.has(p)) ?? false,
   });
-  server.on('listening', () => emit({ event: 'listening', port: server.address().port }));
   server.on('connection', (socket, request) => {
     const query = new URL(request.url, 'ws://x').searchParams;
     const fragments = Number(query.get('fragments') ?? 1);
@@ -46,6 +55,7 @@ function serve() {
       emit({ event: 'server closed', name: query.get('id'), code, reason: reason.toString() }));
     socket.on('error', () => {});
   });
+  port.listen(0, '127.0.0.1', () => emit({ event: 'listening', port: port.address().port }));
 }
 
 function dial({ id, url, protocols, offer }) {
