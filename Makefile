@@ -35,12 +35,14 @@ E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPres
 	LanesChange|ManyTunnels|ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|EMFILE|LaneMetrics|$\
 	TunnelOpens|ForwardedHead|HeadTimeout|HeadBytes|NoBackend|SilentBackend|TunnelsLimit
 
-# With TLS on both sides everything runs, and what moves bytes also with it on either
-# side alone, by the other engine, and by goroutines. e2e-tls runs everything in all
-# pairs.
+# And with TLS in each pair, by one engine or the other; with it on both sides also what
+# libraries and browsers do. e2e-tls runs everything in all pairs.
 E2E_SECURE := HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|SlowReader$$|OneByteSegments|LanesChange|$\
 	ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|TunnelOpens|HeadTimeout|HeadBytes|NoBackend|$\
 	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown|BackPressure|LaneMetrics
+
+E2E_LIBRARIES := Interop|Pings|ManyTunnels|Deflate|Wstunnel|Conformance|Understood|MQTT|Redis|NoVNC|$\
+	ForwardedHead|Warm|HealthTCP|FramesAuto|LargeFrames|DrainServesTheQueue
 
 # And with clients that open their WebSockets by HTTP/2.
 E2E_HTTP2 := SlowReader$$|OneByteSegments|LanesChange|IdleTimeout$$|DrainLets|DrainTimeout|NoBackend|SilentBackend|$\
@@ -52,7 +54,7 @@ e2e: build ## end-to-end tests only, with each engine; they need chromium, node 
 	.ci/deps
 	cd e2e && for engine in auto epoll; do WSPLICE_ENGINE=$$engine $(GO) test -timeout 20m ./... || exit 1; done
 	cd e2e && WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_TUNNELS)' .
-	cd e2e && WSPLICE_TLS=both $(GO) test -timeout 20m -short ./...
+	cd e2e && WSPLICE_TLS=both $(GO) test -timeout 20m -short -run '$(E2E_LIBRARIES)' .
 	cd e2e && for tls in client backend; do \
 		WSPLICE_TLS=$$tls WSPLICE_ENGINE=epoll $(GO) test -short -run '$(E2E_SECURE)' . || exit 1; done
 	cd e2e && WSPLICE_TLS=both WSPLICE_ASYNC=off $(GO) test -short -run '$(E2E_SECURE)' .

@@ -241,12 +241,8 @@ func TestForwardedHeadOfHTTP(t *testing.T) {
 	if m.Status != 200 {
 		t.Fatalf("answer %q", m.Raw)
 	}
-	scheme := "http"
-	if rig.SecureClients() {
-		scheme = "https"
-	}
 	for name, want := range map[string]string{
-		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": scheme, "X-Forwarded-Host": "example.test",
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": clientScheme(), "X-Forwarded-Host": "example.test",
 		"Cookie": "a=1; b=2", "Authorization": "Basic eDp5", "X-Custom": "a  b",
 		"X-Real-IP": "", "X_Real_IP": "", "X-User": "", "X-Forwarded_For": "", "Keep-Alive": "", "Proxy-Connection": "", "TE": "",
 	} {

@@ -171,6 +171,7 @@ func TestHealthTCP(t *testing.T) {
 	first := newPatient(t, "127.0.0.1:0")
 	late := &patient{}
 	address := rig.FreeAddress(t)
+	rig.SecureBackendAt(address)
 	proxy := rig.Start(t, rig.Config{
 		Routes: `- {path: /ws/, upstream: all, rewrite: /}`,
 		Upstreams: fmt.Sprintf("  all:\n    servers: [{url: %q}, {url: \"ws://%s\"}]\n    balance: round_robin\n"+

@@ -261,6 +261,7 @@ var strict = map[string]struct {
 // Apache lets through to a backend ends at wsplice.
 func TestImportedApacheIsStricter(t *testing.T) {
 	needsWsplice(t)
+	needsPlain(t)
 	if !rig.HasApache() {
 		missing(t, "needs Apache httpd: run bench/install-peers apache2")
 	}

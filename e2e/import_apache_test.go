@@ -38,6 +38,7 @@ var apart = map[string]string{
 // backend with the same target, or refuse with the same class of status.
 func TestImportedApache(t *testing.T) {
 	needsWsplice(t)
+	needsPlain(t)
 	if !rig.HasApache() {
 		missing(t, "needs Apache httpd: run bench/install-peers apache2")
 	}
@@ -225,6 +226,14 @@ func startApache(t *testing.T, conf string) string {
 }
 
 var listenerAddress = regexp.MustCompile(`(?m)^  - address: \S+`)
+
+// needsPlain skips a test of what was imported, where WSPLICE_TLS asks for TLS.
+func needsPlain(t *testing.T) {
+	t.Helper()
+	if rig.SecureClients() || rig.SecureBackends() {
+		t.Skip("what is imported says itself who speaks TLS, as the servers do that it is compared with")
+	}
+}
 
 // startImported imports a configuration and runs wsplice with the result, on free
 // ports. It returns its address.

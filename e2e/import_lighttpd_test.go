@@ -114,6 +114,7 @@ const (
 // and to wsplice with what was imported of it.
 func TestImportedLighttpd(t *testing.T) {
 	needsWsplice(t)
+	needsPlain(t)
 	if !rig.HasLighttpd() {
 		missing(t, "needs lighttpd: run bench/install-peers lighttpd")
 	}

@@ -44,6 +44,7 @@ func TestOneWayTrafficIsNotIdle(t *testing.T) {
 
 // TestOneWayBulkIsNotIdle is the same for bytes that are spliced.
 func TestOneWayBulkIsNotIdle(t *testing.T) {
+	needsSplice(t)
 	const piece = 8 << 20
 	bothWays(t, idleConfig, func(t *testing.T, p *rig.Proxy, first, second end) {
 		spliced := laneBytes(p.Metrics(), "splice")

@@ -202,6 +202,14 @@ func pattern(seed uint64, size int) string {
 	return string(b)
 }
 
+// clientScheme is what clients ask by.
+func clientScheme() string {
+	if rig.SecureClients() {
+		return "https"
+	}
+	return "http"
+}
+
 // TestForwardedHead is T14 and the rest of what a backend sees of a request.
 func TestForwardedHead(t *testing.T) {
 	backend := rig.NewBackend(t, nil)
@@ -228,7 +236,7 @@ func TestForwardedHead(t *testing.T) {
 	for name, want := range map[string]string{
 		"Host": backend.Addr(), "Connection": "upgrade", "Upgrade": "websocket",
 		"Sec-WebSocket-Key": rig.Key, "Sec-WebSocket-Version": "13",
-		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "example.test",
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": clientScheme(), "X-Forwarded-Host": "example.test",
 		"Cookie": "a=1; b=2", "Authorization": "Basic eDp5", "Origin": "https://x.test",
 	} {
 		if got := head.Values(name); len(got) != 1 || !strings.EqualFold(got[0], want) {

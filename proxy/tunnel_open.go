@@ -80,6 +80,11 @@ func (t *Tunnel) scanRequest() (more bool) {
 }
 
 func (t *Tunnel) headTimeout() {
+	if t.x == nil && t.worker.draining && !t.excused && t.shakesHands() {
+		t.excused = true
+		t.worker.loop.Arm(&t.timer, t, t.worker.server.config.Timeouts.Head)
+		return
+	}
 	if t.x == nil && (t.served || t.worker.draining) {
 		t.close() // it has no further request, or came too late with its first
 		return

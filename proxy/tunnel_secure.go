@@ -19,6 +19,13 @@ func (t *Tunnel) secureClient(early []byte) {
 	}
 }
 
+// shakesHands reports whether the client's TLS handshake is under way: it has sent
+// something, although nothing of a request.
+func (t *Tunnel) shakesHands() bool {
+	session := t.sessionOf(&t.client)
+	return session != nil && session.UnderWay()
+}
+
 // insecure ends a connection whose TLS handshake has failed. What there is to
 // say to the client is sent already; it gets the time to read it.
 func (t *Tunnel) insecure() {

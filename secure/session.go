@@ -135,6 +135,9 @@ func (s *Session) feed(b []byte) {
 	}
 }
 
+// UnderWay reports whether the handshake has begun and is not over.
+func (s *Session) UnderWay() bool { return s.begun && !s.ready && s.failure == nil }
+
 // Full reports whether the handshake has more than enough to work on.
 func (s *Session) Full() bool { return !s.ready && s.begun && s.shake.unread() > waitingMax/2 }
 
