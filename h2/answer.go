@@ -31,11 +31,13 @@ func (s *stream) exchange() error {
 	}
 	defer response.Body.Close()
 	switch {
-	case response.StatusCode == http.StatusSwitchingProtocols:
+	case response.StatusCode == http.StatusSwitchingProtocols && s.request.websocket:
 		early, _ := from.Peek(from.Buffered()) // so much it has
 		return s.tunnel(response.Header, early)
-	case s.request.websocket && response.StatusCode < http.StatusMultipleChoices:
-		s.refuse(badAnswer) // 2xx would open the tunnel (RFC 8441 section 5)
+	case response.StatusCode == http.StatusSwitchingProtocols, // HTTP/2 has none (RFC 9113 section 8.6)
+		s.request.websocket && response.StatusCode < http.StatusMultipleChoices: // it would open the tunnel
+		s.ignore()
+		s.refuse(badAnswer)
 		return nil
 	}
 	return s.relay(response)
@@ -97,6 +99,7 @@ func (s *stream) relay(response *http.Response) error {
 func (s *stream) tunnel(header http.Header, early []byte) error {
 	header = endToEnd(header)
 	delete(header, "Sec-Websocket-Accept")
+	delete(header, "Content-Length") // RFC 9110 section 9.3.6
 	err := s.writeHead(http.StatusOK, header, false)
 	if len(early) > 0 && err == nil {
 		err = s.writeData(early, false)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,15 +33,17 @@ type conn struct {
 	resets, vain allowance // the reader's
 
 	mu        sync.Mutex
-	changed   sync.Cond // window, a stream's window, or an end
+	changed   sync.Cond // window is open, for one who waits for it, or a stream has ended
 	streams   map[uint32]*stream
-	ownResets map[uint32]struct{} // streams that were reset from this side, the last ones
-	received  int64               // bytes of DATA that the client may still send
-	lastID    uint32              // highest that the client has used
-	window    int64               // bytes of DATA that the client takes
-	initial   int64               // of that, for a stream
-	owed      int64               // bytes of DATA that were used, and the client not told of
-	leaving   bool                // no further request is taken
+	ownResets []uint32 // streams that were reset from this side, the last ones, in a ring
+	ownNext   int      // where the ring goes on
+	received  int64    // bytes of DATA that the client may still send
+	lastID    uint32   // highest that the client has used
+	window    int64    // bytes of DATA that the client takes
+	initial   int64    // of that, for a stream
+	owed      int64    // bytes of DATA that were used, and the client not told of
+	updates   int      // how many WINDOW_UPDATEs are no surprise
+	leaving   bool     // no further request is taken
 	closed    bool
 	idle      *time.Timer
 	draining  *time.Timer
@@ -48,6 +51,7 @@ type conn struct {
 	writing sync.Mutex
 	encoder *hpack.Encoder
 	block   bytes.Buffer // what encoder writes
+	over    bool         // nothing is written any more
 }
 
 func newConn(l *Lane, socket net.Conn, client Client) *conn {
@@ -55,8 +59,8 @@ func newConn(l *Lane, socket net.Conn, client Client) *conn {
 		lane: l, socket: socket, client: client, framer: http2.NewFramer(socket, socket),
 		resets:   allowance{most: resetsMax, perSecond: resetsPerSecond},
 		vain:     allowance{most: vainMax, perSecond: vainPerSecond},
-		received: connectionWindow, ownResets: make(map[uint32]struct{}),
-		streams: make(map[uint32]*stream), window: defaultWindow, initial: defaultWindow,
+		received: connectionWindow,
+		streams:  make(map[uint32]*stream), window: defaultWindow, initial: defaultWindow,
 	}
 	c.changed.L = &c.mu
 	c.framer.SetReuseFrames()
@@ -77,7 +81,7 @@ const (
 
 // serve serves the connection to its end.
 func (c *conn) serve(weak bool) {
-	defer c.socket.Close()
+	defer c.close()
 	defer c.group.Wait()
 	defer c.end()
 	err := c.greet()
@@ -122,6 +126,7 @@ func (c *conn) greet() error {
 	if err != nil {
 		return err
 	}
+	c.lane.enter(c)
 	var preface [len(http2.ClientPreface)]byte
 	if _, err = io.ReadFull(c.socket, preface[:]); err != nil {
 		return err
@@ -134,11 +139,14 @@ func (c *conn) greet() error {
 
 // survives does what err asks for, and reports whether the connection goes on.
 func (c *conn) survives(err error) bool {
+	if err == nil {
+		return true
+	}
 	var ofStream http2.StreamError
 	var ofConnection http2.ConnectionError
 	switch {
-	case err == nil:
-		return true
+	case errors.As(err, &ofStream) && ofStream.StreamID%2 == 0:
+		c.goAway(http2.ErrCodeProtocol) // section 5.1.1: a client has none such
 	case errors.As(err, &ofStream):
 		c.used(ofStream.StreamID)
 		c.reset(ofStream.StreamID, ofStream.Code)
@@ -152,13 +160,37 @@ func (c *conn) survives(err error) bool {
 	return false
 }
 
-// used takes note of a stream's number.
+// used takes note of the number of a stream that did not come to be.
 func (c *conn) used(id uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if id%2 == 1 {
+	if !c.leaving {
 		c.lastID = max(c.lastID, id)
 	}
+}
+
+// A fate is what became of a stream that is not under way (section 5.1).
+type fate int
+
+const (
+	fateIdle fate = iota // it was not used yet, or is not the client's to use
+	fateLate             // its end was said here, and the client may not have heard
+	fateOver
+)
+
+// fateOf is called with mu held.
+func (c *conn) fateOf(id uint32) fate {
+	switch {
+	case id%2 == 0:
+		return fateIdle
+	case id > c.lastID && c.leaving: // GOAWAY has said so
+		return fateLate
+	case id > c.lastID:
+		return fateIdle
+	case slices.Contains(c.ownResets, id):
+		return fateLate
+	}
+	return fateOver
 }
 
 // handle does what a frame says.
@@ -198,26 +230,26 @@ func (c *conn) onSettings(f *http2.SettingsFrame) error {
 	if err := c.vain.take(); err != nil {
 		return err
 	}
-	table := int64(-1)
+	window := int64(-1) // the last counts: a frame may say it thousands of times
 	err := f.ForeachSetting(func(s http2.Setting) error {
-		if err := s.Valid(); err != nil {
-			return err
+		if s.ID == http2.SettingInitialWindowSize {
+			window = int64(s.Val)
 		}
-		switch s.ID {
-		case http2.SettingInitialWindowSize:
-			return c.setInitialWindow(int64(s.Val))
-		case http2.SettingHeaderTableSize:
-			table = int64(s.Val)
-		}
-		return nil
+		return s.Valid()
 	})
+	if err == nil && window >= 0 {
+		err = c.setInitialWindow(window)
+	}
 	if err != nil {
 		return err
 	}
 	return c.write(nil, func() error {
-		if table >= 0 {
-			c.encoder.SetMaxDynamicTableSize(uint32(table))
-		}
+		_ = f.ForeachSetting(func(s http2.Setting) error { // the smallest counts too (RFC 7541 section 4.2)
+			if s.ID == http2.SettingHeaderTableSize {
+				c.encoder.SetMaxDynamicTableSize(s.Val)
+			}
+			return nil
+		})
 		return c.framer.WriteSettingsAck()
 	})
 }
@@ -230,9 +262,9 @@ func (c *conn) setInitialWindow(size int64) error {
 		if s.window += size - c.initial; s.window > math.MaxInt32 {
 			return http2.ConnectionError(http2.ErrCodeFlowControl)
 		}
+		s.changed.Signal()
 	}
 	c.initial = size
-	c.changed.Broadcast()
 	return nil
 }
 
@@ -240,35 +272,41 @@ func (c *conn) setInitialWindow(size int64) error {
 func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.changed.Broadcast()
+	if c.updates > 0 {
+		c.updates--
+	} else if err := c.vain.take(); err != nil {
+		return err
+	}
 	if f.StreamID == 0 {
 		if c.window += int64(f.Increment); c.window > math.MaxInt32 {
 			return http2.ConnectionError(http2.ErrCodeFlowControl)
 		}
+		c.share()
 		return nil
 	}
 	s := c.streams[f.StreamID]
 	switch {
-	case s == nil && f.StreamID > c.lastID:
-		return protocolError // section 5.1: idle
+	case s == nil && c.fateOf(f.StreamID) == fateIdle:
+		return protocolError // section 5.1
 	case s == nil:
 		return nil
 	}
 	if s.window += int64(f.Increment); s.window > math.MaxInt32 {
 		return streamError(s.id, http2.ErrCodeFlowControl)
 	}
+	s.changed.Signal()
 	return nil
 }
 
 // onReset ends a request that the client has given up.
 func (c *conn) onReset(f *http2.RSTStreamFrame) error {
 	c.mu.Lock()
-	s, idle := c.streams[f.StreamID], f.StreamID > c.lastID
+	s, fate := c.streams[f.StreamID], c.fateOf(f.StreamID)
 	c.mu.Unlock()
-	if idle {
+	switch {
+	case s == nil && fate == fateIdle:
 		return protocolError
-	}
-	if s == nil {
+	case s == nil:
 		return c.vain.take()
 	}
 	c.forget(s)
@@ -280,10 +318,12 @@ func (c *conn) onReset(f *http2.RSTStreamFrame) error {
 func (c *conn) reset(id uint32, code http2.ErrCode) {
 	c.mu.Lock()
 	s := c.streams[id]
-	if len(c.ownResets) >= ownResetsKept {
-		clear(c.ownResets)
+	if len(c.ownResets) < ownResetsKept {
+		c.ownResets = append(c.ownResets, id)
+	} else {
+		c.ownResets[c.ownNext%ownResetsKept] = id
+		c.ownNext++
 	}
-	c.ownResets[id] = struct{}{}
 	c.mu.Unlock()
 	if s != nil {
 		s.dead.Store(true) // from now on nothing goes out for it
@@ -302,7 +342,8 @@ func (c *conn) forget(s *stream) {
 	c.mu.Lock()
 	delete(c.streams, s.id)
 	last, leaving := len(c.streams) == 0, c.leaving
-	c.changed.Broadcast()
+	s.changed.Signal()
+	c.changed.Broadcast() // s may wait for that
 	if last && !c.closed {
 		c.idle.Reset(idleTime)
 	}
@@ -375,6 +416,15 @@ func (c *conn) end() {
 		c.forget(s)
 		s.cut()
 	}
+}
+
+// close ends the connection for whoever might still write: GOAWAY has goroutines of
+// its own.
+func (c *conn) close() {
+	_ = c.socket.Close()
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.over = true
 }
 
 // errDead says that a stream, or its connection, has ended.

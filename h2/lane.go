@@ -12,6 +12,7 @@ import (
 // A Lane serves connections of HTTP/2.
 type Lane struct {
 	config  Config
+	stall   time.Duration // stallTime, but in tests
 	serving sync.WaitGroup
 
 	mu       sync.Mutex
@@ -40,6 +41,19 @@ type Entrance struct {
 	Done func()
 }
 
+// gone reports whether the proxy has closed its end, or there never was one.
+func (e *Entrance) gone() bool {
+	if e == nil {
+		return true
+	}
+	select {
+	case <-e.Gone:
+		return true
+	default:
+		return false
+	}
+}
+
 // A Client is who has a connection.
 type Client interface {
 	// Enter begins a request.
@@ -47,7 +61,7 @@ type Client interface {
 }
 
 // New returns a Lane.
-func New(c Config) *Lane { return &Lane{config: c, conns: make(map[*conn]struct{})} }
+func New(c Config) *Lane { return &Lane{config: c, stall: stallTime, conns: make(map[*conn]struct{})} }
 
 // Serve serves socket, and closes it. weak says that its cipher suite is one that
 // RFC 9113 section 9.2.2 prohibits. done is called at the end, from a goroutine. cut,
@@ -55,10 +69,6 @@ func New(c Config) *Lane { return &Lane{config: c, conns: make(map[*conn]struct{
 func (l *Lane) Serve(socket net.Conn, weak bool, client Client, done func()) (cut func()) {
 	c := newConn(l, socket, client)
 	l.serving.Add(1)
-	l.mu.Lock()
-	l.conns[c] = struct{}{}
-	draining := l.draining
-	l.mu.Unlock()
 	go func() {
 		defer l.serving.Done()
 		defer done()
@@ -67,11 +77,19 @@ func (l *Lane) Serve(socket net.Conn, weak bool, client Client, done func()) (cu
 		defer l.mu.Unlock()
 		delete(l.conns, c)
 	}()
-	if draining {
-		go c.leave()
-	}
 	return func() {
 		time.AfterFunc(cutGrace, func() { _ = socket.Close() }) // it may be closed already
+	}
+}
+
+// enter takes note of a connection whose SETTINGS are out: they come before GOAWAY
+// (RFC 9113 section 3.4).
+func (l *Lane) enter(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[c] = struct{}{}
+	if l.draining {
+		go c.leave()
 	}
 }
 

@@ -29,7 +29,8 @@ const (
 	// idleTime is for how long a connection may have no request under way.
 	idleTime = 60 * time.Second
 
-	// stallTime is how long a client may take nothing of what is sent to it.
+	// stallTime is how long a client may take nothing of what is sent to it. While the
+	// proxy still has the request, its clocks judge how long a window may stay shut.
 	stallTime = 60 * time.Second
 
 	// drainPause is for how long requests are still taken that a client has sent
@@ -44,6 +45,14 @@ const (
 	// vainPerSecond are those of frames that bring nothing.
 	resetsMax, resetsPerSecond = 200, 20
 	vainMax, vainPerSecond     = 2000, 200
+
+	// updatesPerFrame is how many WINDOW_UPDATEs are no surprise for each frame of DATA
+	// that was sent, and for each request. Others bring nothing.
+	updatesPerFrame = 4
+
+	// streamsKept is how many streams there may be with those that have ended for the
+	// client, and not yet here.
+	streamsKept = 2 * streamsMax
 
 	// ownResetsKept is how many streams are remembered that were reset from this side:
 	// frames for them may still be on their way.

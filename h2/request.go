@@ -53,7 +53,7 @@ func pseudoOf(f *http2.MetaHeadersFrame) (p pseudo) {
 func (p *pseudo) malformed(websockets bool) bool {
 	connect := p.method == http.MethodConnect
 	switch {
-	case !isToken(p.method), strings.Contains(p.authority, "@"):
+	case !isToken(p.method), strings.Contains(p.authority, "@"), strings.ContainsFunc(p.authority+p.path, isBlank):
 		return true
 	case p.extended:
 		return !websockets || !connect || p.scheme == "" || p.authority == "" || !strings.HasPrefix(p.path, "/")
@@ -76,6 +76,10 @@ func (p *pseudo) refusal() *refusal {
 	return nil
 }
 
+// isBlank reports whether c ends a part of a request line (RFC 9112 section 3). The
+// other controls were found before.
+func isBlank(c rune) bool { return c == ' ' || c == '\t' }
+
 // isToken reports whether s is one (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
 	for _, c := range []byte(s) {
@@ -96,7 +100,7 @@ func (c *conn) parse(f *http2.MetaHeadersFrame) (*request, error) {
 		r.refusal = headTooLarge
 		return r, nil
 	}
-	fields, ok := readFields(f.RegularFields())
+	fields, ok := readFields(f.Fields)
 	if !ok || p.malformed(c.lane.config.WebSockets) || fields.hasHost && p.hasAuthority && fields.host != p.authority {
 		return nil, streamError(f.StreamID, http2.ErrCodeProtocol)
 	}
@@ -134,6 +138,9 @@ type fields struct {
 func readFields(list []hpack.HeaderField) (to fields, ok bool) {
 	to.length = -1
 	for _, f := range list {
+		if f.Value != textproto.TrimString(f.Value) { // section 8.2.1
+			return to, false
+		}
 		switch f.Name {
 		case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
 			return to, false
@@ -238,6 +245,9 @@ func (r *request) end(trailer []hpack.HeaderField) []byte {
 	}
 	b := []byte("0\r\n")
 	for _, f := range trailer {
+		if made[f.Name] { // no field of a trailer (RFC 9110 section 6.5.1)
+			continue
+		}
 		b = appendField(b, textproto.CanonicalMIMEHeaderKey(f.Name), f.Value)
 	}
 	return append(b, "\r\n"...)

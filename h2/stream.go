@@ -34,8 +34,10 @@ type stream struct {
 	window     int64 // bytes of DATA that the client takes
 	received   int64 // bytes of DATA that the client may still send
 	owed       int64 // bytes of DATA that were used, and the client not told of
-	endedHere  bool
+	endedHere  bool  // or is about to be: the client counts its streams by that
 	endedThere bool
+	waiting    bool      // for a window
+	changed    sync.Cond // window is open, or dead
 
 	bodyLeft int64 // of the content-length; the reader's
 
@@ -56,39 +58,19 @@ var past = time.Unix(1, 0)
 
 // onHeaders begins a request, or ends one with its trailer.
 func (c *conn) onHeaders(f *http2.MetaHeadersFrame) error {
-	id := f.StreamID
 	c.mu.Lock()
-	s, known := c.streams[id], id <= c.lastID
-	_, late := c.ownResets[id]
-	count, leaving := len(c.streams), c.leaving
+	s := c.streams[f.StreamID]
 	c.mu.Unlock()
-	switch {
-	case s != nil:
+	if s != nil {
 		return s.onTrailer(f)
-	case known && late:
-		return nil
-	case known || id%2 == 0:
-		return protocolError // section 5.1.1
-	case leaving:
-		return nil // GOAWAY has said so
-	}
-	c.used(id)
-	if f.HasPriority() && f.Priority.StreamDep == id {
-		return streamError(id, http2.ErrCodeProtocol)
-	}
-	if count >= streamsMax {
-		return streamError(id, http2.ErrCodeRefusedStream)
 	}
 	r, err := c.parse(f)
-	if err != nil {
+	if f.HasPriority() && f.Priority.StreamDep == f.StreamID {
+		err = streamError(f.StreamID, http2.ErrCodeProtocol)
+	}
+	if s, err = c.admit(f, r, err); s == nil {
 		return err
 	}
-	s = &stream{conn: c, id: id, request: r, received: streamWindow, bodyLeft: r.length, ended: f.StreamEnded()}
-	c.mu.Lock()
-	s.window, s.endedThere = c.initial, s.ended
-	c.streams[id] = s
-	c.idle.Stop()
-	c.mu.Unlock()
 	c.group.Add(1)
 	go func() {
 		defer c.group.Done()
@@ -97,12 +79,56 @@ func (c *conn) onHeaders(f *http2.MetaHeadersFrame) error {
 	return nil
 }
 
+// admit takes up a stream, whose number is used even if its request is malformed. It
+// may have been too late for that: then there is neither a stream nor an error. All
+// is done at once, so that GOAWAY tells the truth.
+func (c *conn) admit(f *http2.MetaHeadersFrame, r *request, malformed error) (*stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := f.StreamID
+	switch fate := c.fateOf(id); {
+	case fate == fateLate:
+		return nil, c.vain.take()
+	case fate == fateOver, id%2 == 0:
+		return nil, protocolError // section 5.1.1
+	}
+	c.lastID = id
+	switch {
+	case malformed != nil:
+		return nil, malformed
+	case len(c.streams) >= streamsMax && c.underWay() >= streamsMax, len(c.streams) >= streamsKept:
+		return nil, streamError(id, http2.ErrCodeRefusedStream)
+	}
+	s := &stream{
+		conn: c, id: id, request: r, window: c.initial, received: streamWindow, bodyLeft: r.length,
+		ended: f.StreamEnded(), endedThere: f.StreamEnded(),
+	}
+	s.changed.L = &c.mu
+	c.streams[id] = s
+	c.updates += updatesPerFrame
+	c.idle.Stop()
+	return s, nil
+}
+
+// underWay returns how many streams there are for the client. It is called with mu
+// held.
+func (c *conn) underWay() (n int) {
+	for _, s := range c.streams {
+		if !s.dead.Load() && !(s.endedHere && s.endedThere) {
+			n++
+		}
+	}
+	return n
+}
+
 // onTrailer takes what follows the body (section 8.1).
 func (s *stream) onTrailer(f *http2.MetaHeadersFrame) error {
+	_, ok := readFields(f.RegularFields())
 	switch {
 	case s.ended:
 		return streamError(s.id, http2.ErrCodeStreamClosed)
-	case !f.StreamEnded() || len(f.PseudoFields()) > 0 || s.bodyLeft > 0:
+	case s.request.websocket, // section 8.5: DATA, and nothing else
+		!ok, f.Truncated, !f.StreamEnded(), len(f.PseudoFields()) > 0, s.bodyLeft > 0:
 		return streamError(s.id, http2.ErrCodeProtocol)
 	}
 	s.push(s.request.end(f.RegularFields()), 0, true)
@@ -113,8 +139,7 @@ func (s *stream) onTrailer(f *http2.MetaHeadersFrame) error {
 func (c *conn) onData(f *http2.DataFrame) error {
 	n, data := int(f.Length), f.Data()
 	c.mu.Lock()
-	s, idle := c.streams[f.StreamID], f.StreamID > c.lastID
-	_, late := c.ownResets[f.StreamID]
+	s, fate := c.streams[f.StreamID], c.fateOf(f.StreamID)
 	c.received -= int64(n)
 	over := c.received < 0
 	overStream := false
@@ -126,12 +151,12 @@ func (c *conn) onData(f *http2.DataFrame) error {
 	switch {
 	case over:
 		return http2.ConnectionError(http2.ErrCodeFlowControl)
-	case idle:
+	case s == nil && fate == fateIdle:
 		return protocolError
 	case s == nil || s.ended || overStream:
 		c.credit(nil, n)
-		if late {
-			return nil
+		if s == nil && fate == fateLate {
+			return c.wasVain(data)
 		}
 		code := http2.ErrCodeStreamClosed
 		if overStream {
@@ -148,10 +173,18 @@ func (c *conn) onData(f *http2.DataFrame) error {
 	}
 	c.credit(s, n-len(data)) // the padding
 	s.take(data, f.StreamEnded())
-	if len(data) == 0 && !f.StreamEnded() {
-		return c.vain.take()
+	if f.StreamEnded() {
+		return nil
 	}
-	return nil
+	return c.wasVain(data)
+}
+
+// wasVain counts DATA that has none.
+func (c *conn) wasVain(data []byte) error {
+	if len(data) > 0 {
+		return nil
+	}
+	return c.vain.take()
 }
 
 // take brings data, and the end if it is that, on its way.
@@ -166,10 +199,11 @@ func (s *stream) take(data []byte, end bool) {
 
 // push sends b to the proxy, or keeps it. credits bytes of DATA are in it.
 func (s *stream) push(b []byte, credits int, end bool) {
-	s.mu.Lock()
 	if end {
-		s.ended = true
+		s.gotEnd() // before the proxy can have ended, too
 	}
+	s.mu.Lock()
+	s.ended = s.ended || end
 	used := 0
 	switch {
 	case s.ignored:
@@ -191,9 +225,6 @@ func (s *stream) push(b []byte, credits int, end bool) {
 		go s.flush()
 	}
 	s.mu.Unlock()
-	if end {
-		s.gotEnd()
-	}
 	s.conn.credit(s, used)
 }
 
@@ -297,6 +328,7 @@ func (s *stream) close() {
 // serve brings the request's answer.
 func (s *stream) serve() {
 	if s.request.refusal != nil {
+		s.ignore()
 		s.refuse(s.request.refusal)
 		s.finish()
 		return
@@ -347,7 +379,6 @@ func (s *stream) gotEnd() {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	s.endedThere = true
-	s.conn.changed.Broadcast()
 }
 
 // refuse answers with r.

@@ -15,7 +15,7 @@ import (
 func (c *conn) write(s *stream, frames func() error) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if s != nil && s.dead.Load() {
+	if c.over || s != nil && s.dead.Load() {
 		return errDead
 	}
 	err := c.socket.SetWriteDeadline(time.Now().Add(stallTime))
@@ -31,7 +31,10 @@ func (c *conn) write(s *stream, frames func() error) error {
 // writeHead sends the head of an answer, or its trailer, where status is 0.
 func (s *stream) writeHead(status int, header http.Header, end bool) error {
 	c := s.conn
-	err := c.write(s, func() error {
+	return c.write(s, func() error {
+		if end {
+			s.sentEnd()
+		}
 		c.block.Reset()
 		if status > 0 {
 			c.encode(":status", strconv.Itoa(status))
@@ -43,10 +46,6 @@ func (s *stream) writeHead(status int, header http.Header, end bool) error {
 		}
 		return c.writeBlock(s.id, end)
 	})
-	if end && err == nil {
-		s.sentEnd()
-	}
-	return err
 }
 
 func (c *conn) encode(name, value string) {
@@ -77,34 +76,82 @@ func (s *stream) writeData(b []byte, end bool) error {
 			return err
 		}
 		last := n == len(b)
-		if err = c.write(s, func() error { return c.framer.WriteData(s.id, end && last, b[:n]) }); err != nil {
+		err = c.write(s, func() error {
+			if end && last {
+				s.sentEnd()
+			}
+			return c.framer.WriteData(s.id, end && last, b[:n])
+		})
+		if err != nil || last {
 			return err
-		}
-		if last {
-			break
 		}
 		b = b[n:]
 	}
-	if end {
-		s.sentEnd()
-	}
-	return nil
 }
 
 // reserve waits until some of n bytes may be sent, and returns how many.
 func (c *conn) reserve(s *stream, n int) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for n > 0 && min(c.window, s.window) <= 0 && !s.dead.Load() {
-		c.changed.Wait()
+	defer c.share()
+	if n > 0 && min(c.window, s.window) <= 0 {
+		c.await(s)
 	}
 	if s.dead.Load() {
 		return 0, errDead
 	}
-	n = min(n, int(max(0, min(c.window, s.window))))
+	if n > 0 {
+		n = int(min(int64(n), c.window, s.window))
+		c.updates += updatesPerFrame
+	}
 	c.window -= int64(n)
 	s.window -= int64(n)
 	return n, nil
+}
+
+// await waits until something may be sent for s, or it has ended. It is called with mu
+// held.
+func (c *conn) await(s *stream) {
+	s.waiting = true
+	alarm := s.alarm()
+	for min(c.window, s.window) <= 0 && !s.dead.Load() {
+		if s.window <= 0 {
+			c.share()
+			s.changed.Wait()
+		} else {
+			c.changed.Wait()
+		}
+	}
+	s.waiting = false
+	alarm.Stop()
+}
+
+// alarm ends s when it waits for long, and the proxy has nothing more to do with it
+// whose clocks could. It is called with mu held.
+func (s *stream) alarm() *time.Timer {
+	c := s.conn
+	entrance := s.entrance // it is called by who has set it
+	var alarm *time.Timer
+	alarm = time.AfterFunc(c.lane.stall, func() {
+		c.mu.Lock()
+		late := s.waiting && entrance.gone()
+		if s.waiting && !late {
+			alarm.Reset(c.lane.stall)
+		}
+		c.mu.Unlock()
+		if late {
+			c.reset(s.id, http2.ErrCodeCancel)
+		}
+	})
+	return alarm
+}
+
+// share wakes one that waits for the connection's window, if there is one. Who has
+// used of it what it needs wakes the next. It is called with mu held.
+func (c *conn) share() {
+	if c.window > 0 {
+		c.changed.Signal()
+	}
 }
 
 // credit lets the client send n bytes more, on s too unless that is nil.
