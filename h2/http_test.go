@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 net/http speaks HTTP/2 without TLS only for http URLs, and the Lane takes only https
+
 package h2
 
 import (
@@ -15,11 +17,15 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// browse connects a client of golang.org/x/net to a handler of net/http.
-func browse(t *testing.T, handler http.HandlerFunc) *http2.ClientConn {
+// A browser is a client of golang.org/x/net.
+type browser = http2.ClientConn //nolint:staticcheck // as above
+
+// browse connects one to a handler of net/http.
+func browse(t *testing.T, handler http.HandlerFunc) *browser {
 	t.Helper()
 	_, conn := start(t, &house{serve: serving(t, handler)})
-	client, err := (&http2.Transport{DisableCompression: true, StrictMaxConcurrentStreams: true}).NewClientConn(conn)
+	transport := &http2.Transport{DisableCompression: true, StrictMaxConcurrentStreams: true} //nolint:staticcheck // as above
+	client, err := transport.NewClientConn(conn)                                              //nolint:staticcheck // as above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +46,7 @@ func ask(t *testing.T, method, path string, body io.Reader) *http.Request {
 }
 
 // trip returns the answer with its whole body.
-func trip(t *testing.T, client *http2.ClientConn, r *http.Request) (*http.Response, string) {
+func trip(t *testing.T, client *browser, r *http.Request) (*http.Response, string) {
 	t.Helper()
 	response, err := client.RoundTrip(r)
 	if err != nil {

@@ -114,7 +114,7 @@ func (c *conn) admit(f *http2.MetaHeadersFrame, r *request, malformed error) (*s
 // held.
 func (c *conn) underWay() (n int) {
 	for _, s := range c.streams {
-		if !s.dead.Load() && !(s.endedHere && s.endedThere) {
+		if over := s.endedHere && s.endedThere; !over && !s.dead.Load() {
 			n++
 		}
 	}
