@@ -38,8 +38,9 @@ func newPeer(tb testing.TB, conn net.Conn, settings ...http2.Setting) *peer {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		tb.Fatal(err)
 	}
-	p.raw([]byte(http2.ClientPreface))
-	p.said(p.framer.WriteSettings(settings...))
+	first := bytes.NewBufferString(http2.ClientPreface)
+	p.said(http2.NewFramer(first, nil).WriteSettings(settings...))
+	p.raw(first.Bytes()) // at once: the preface may be enough to be sent away
 	return p
 }
 
