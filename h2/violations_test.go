@@ -216,11 +216,11 @@ func TestViolationsThatEndTheStream(t *testing.T) {
 			p.said(p.framer.WriteWindowUpdate(3, maxWindow))
 		}},
 		{"DATA behind the end", http2.ErrCodeStreamClosed, func(p *peer) {
-			p.headers(3, true, open...)
+			p.headers(3, true, post...)
 			p.data(3, false, []byte("x"))
 		}},
 		{"HEADERS behind the end", http2.ErrCodeStreamClosed, func(p *peer) {
-			p.headers(3, true, open...)
+			p.headers(3, true, post...)
 			p.headers(3, true, "x", "y")
 		}},
 		{"more than its length", http2.ErrCodeProtocol, func(p *peer) {

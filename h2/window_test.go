@@ -101,7 +101,7 @@ func TestConnectionWindowComesBack(t *testing.T) {
 				}
 			}}, initialWindow(0))
 			if name == "chunked" {
-				_, p = meet(t, &house{serve: answering("HTTP/1.1 200 OK\r\n\r\nok")}, initialWindow(0))
+				_, p = meet(t, &house{serve: answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")}, initialWindow(0))
 			}
 			do(p)
 			p.pinged()
