@@ -17,10 +17,10 @@ import (
 
 // A conn is a connection.
 //
-// One goroutine reads its frames and does what they say: serve. It waits for nobody
-// but the client, so that no queue grows: while the client takes nothing, nothing is
-// read from it either. Each request has a goroutine that brings the answer (see
-// stream). Frames are written by whoever has one.
+// One goroutine reads its frames and does what they say: serve. It waits for nobody,
+// also not for the client to take what is sent: that client might wait for us to read.
+// Each request has a goroutine that brings the answer (see stream) and writes it. All
+// other frames go through later, which bounds them.
 //
 // Locks are taken in the order writing, mu; a stream's own lock comes before both.
 type conn struct {
@@ -44,9 +44,13 @@ type conn struct {
 	owed      int64    // bytes of DATA that were used, and the client not told of
 	updates   int      // how many WINDOW_UPDATEs are no surprise
 	leaving   bool     // no further request is taken
-	closed    bool
-	idle      *time.Timer
-	draining  *time.Timer
+
+	control    []func() error // frames that are not of answers, still to be written
+	controlled bool           // a goroutine writes them
+
+	closed   bool
+	idle     *time.Timer
+	draining *time.Timer
 
 	writing sync.Mutex
 	encoder *hpack.Encoder
@@ -210,7 +214,8 @@ func (c *conn) handle(f http2.Frame) error {
 		if f.IsAck() {
 			return c.vain.take()
 		}
-		return errors.Join(c.vain.take(), c.write(nil, func() error { return c.framer.WritePing(true, f.Data) }))
+		data := f.Data // f is the reader's
+		return errors.Join(c.vain.take(), c.later(func() error { return c.framer.WritePing(true, data) }))
 	case *http2.PriorityFrame:
 		if f.StreamDep == f.StreamID {
 			return streamError(f.StreamID, http2.ErrCodeProtocol)
@@ -243,13 +248,18 @@ func (c *conn) onSettings(f *http2.SettingsFrame) error {
 	if err != nil {
 		return err
 	}
-	return c.write(nil, func() error {
-		_ = f.ForeachSetting(func(s http2.Setting) error { // the smallest counts too (RFC 7541 section 4.2)
-			if s.ID == http2.SettingHeaderTableSize {
-				c.encoder.SetMaxDynamicTableSize(s.Val)
-			}
-			return nil
-		})
+	smallest, last, given := uint32(math.MaxUint32), uint32(0), false // both count (RFC 7541 section 4.2)
+	_ = f.ForeachSetting(func(s http2.Setting) error {
+		if s.ID == http2.SettingHeaderTableSize {
+			smallest, last, given = min(smallest, s.Val), s.Val, true
+		}
+		return nil
+	})
+	return c.later(func() error {
+		if given {
+			c.encoder.SetMaxDynamicTableSize(smallest)
+			c.encoder.SetMaxDynamicTableSize(last)
+		}
 		return c.framer.WriteSettingsAck()
 	})
 }
@@ -328,7 +338,7 @@ func (c *conn) reset(id uint32, code http2.ErrCode) {
 	if s != nil {
 		s.dead.Store(true) // from now on nothing goes out for it
 	}
-	_ = c.write(nil, func() error { return c.framer.WriteRSTStream(id, code) }) // serve finds out
+	_ = c.later(func() error { return c.framer.WriteRSTStream(id, code) }) // serve finds out
 	if s != nil {
 		c.forget(s)
 		s.cut()
@@ -349,7 +359,7 @@ func (c *conn) forget(s *stream) {
 	}
 	c.mu.Unlock()
 	if last && leaving {
-		_ = c.socket.Close() // serve goes on
+		_ = c.later(c.socket.Close) // serve goes on
 	}
 }
 

@@ -54,6 +54,9 @@ const (
 	// client, and not yet here.
 	streamsKept = 2 * streamsMax
 
+	// controlMax is how many frames may wait that are not of answers.
+	controlMax = 1000
+
 	// ownResetsKept is how many streams are remembered that were reset from this side:
 	// frames for them may still be on their way.
 	ownResetsKept = 256

@@ -96,7 +96,7 @@ func isToken(s string) bool {
 func (c *conn) parse(f *http2.MetaHeadersFrame) (*request, error) {
 	p := pseudoOf(f)
 	r := &request{length: -1}
-	if f.Truncated {
+	if c.tooLarge(f) {
 		r.refusal = headTooLarge
 		return r, nil
 	}
@@ -123,6 +123,15 @@ func (c *conn) parse(f *http2.MetaHeadersFrame) (*request, error) {
 	}
 	r.writeHead(&p, f.RegularFields(), fields.cookie)
 	return r, nil
+}
+
+// tooLarge reports whether a header list is larger than it may be (section 10.5.1).
+func (c *conn) tooLarge(f *http2.MetaHeadersFrame) bool {
+	size := uint32(0)
+	for _, field := range f.Fields {
+		size += field.Size()
+	}
+	return f.Truncated || int64(size) > int64(c.lane.config.Head)
 }
 
 // fields is what some of a request's fields say.

@@ -128,7 +128,7 @@ func (s *stream) onTrailer(f *http2.MetaHeadersFrame) error {
 	case s.ended:
 		return streamError(s.id, http2.ErrCodeStreamClosed)
 	case s.request.websocket, // section 8.5: DATA, and nothing else
-		!ok, f.Truncated, !f.StreamEnded(), len(f.PseudoFields()) > 0, s.bodyLeft > 0:
+		!ok, s.conn.tooLarge(f), !f.StreamEnded(), len(f.PseudoFields()) > 0, s.bodyLeft > 0:
 		return streamError(s.id, http2.ErrCodeProtocol)
 	}
 	s.push(s.request.end(f.RegularFields()), 0, true)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,4 +257,33 @@ func TestHeaderTableSize(t *testing.T) {
 		p.framer.ReadMetaHeaders.SetMaxDynamicTableSize(0) // as it must, between the two
 		p.framer.ReadMetaHeaders.SetMaxDynamicTableSize(4096)
 	}
+}
+
+// A client that takes nothing for now can still send: it may be one that reads on when
+// it has written.
+func TestReaderDoesNotWaitForTheClient(t *testing.T) {
+	const streams, each = 100, 60 << 10
+	var got atomic.Int64
+	stalled := make(chan struct{})
+	_, p := meet(t, &house{serve: func(g *guest) {
+		request, from := g.upgrade()
+		if request.URL.Path == "/down" {
+			_, _ = g.Write(make([]byte, 64<<10))
+			close(stalled)
+			_, _ = g.Write(make([]byte, 8<<20)) // much more than sockets hold
+		}
+		n, _ := io.Copy(io.Discard, from)
+		got.Add(n)
+	}}, initialWindow(maxWindow))
+	p.said(p.framer.WriteWindowUpdate(0, maxWindow-defaultWindow))
+	p.headers(1, false, with(open, ":path", "/down")...)
+	within(t, "the answer begins", stalled)
+	for id := uint32(3); id < 3+2*streams; id += 2 {
+		p.headers(id, false, open...)
+		for b := make([]byte, each); len(b) > 0; b = b[10<<10:] {
+			p.data(id, false, b[:10<<10])
+		}
+		p.data(id, true, nil)
+	}
+	testutil.Eventually(t, patience, "all came", func() bool { return got.Load() == streams*each })
 }

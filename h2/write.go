@@ -28,6 +28,42 @@ func (c *conn) write(s *stream, frames func() error) error {
 	return err
 }
 
+// later has frames, which write one or two small ones, called soon. It fails for a
+// client that makes us say much and takes nothing.
+func (c *conn) later(frames func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.control) >= controlMax {
+		_ = c.socket.Close() // it would not take a word about it either
+		return errCalm
+	}
+	c.control = append(c.control, frames)
+	if !c.controlled {
+		c.controlled = true
+		c.group.Add(1)
+		go c.writeControl()
+	}
+	return nil
+}
+
+// writeControl writes what is to be written.
+func (c *conn) writeControl() {
+	defer c.group.Done()
+	for {
+		c.mu.Lock()
+		list := c.control
+		if c.control = nil; len(list) == 0 {
+			c.controlled = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		for _, frames := range list {
+			_ = c.write(nil, frames) // serve finds out
+		}
+	}
+}
+
 // writeHead sends the head of an answer, or its trailer, where status is 0.
 func (s *stream) writeHead(status int, header http.Header, end bool) error {
 	c := s.conn
@@ -175,7 +211,7 @@ func (c *conn) credit(s *stream, n int) {
 	if ofConn == 0 && ofStream == 0 {
 		return
 	}
-	_ = c.write(nil, func() (err error) { // serve finds out
+	_ = c.later(func() (err error) { // serve finds out
 		if ofConn > 0 {
 			err = c.framer.WriteWindowUpdate(0, uint32(ofConn))
 		}
