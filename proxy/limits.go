@@ -53,6 +53,10 @@ const (
 	blindReadBytes = 16 << 10
 	blindPenalty   = 64 << 10
 
+	// busyTime is for how long a loop counts as busy with open tunnels behind what came
+	// in one of them.
+	busyTime = 100 * time.Millisecond
+
 	// syncBufferBytes is the most that a goroutine of a tunnel in synchronous
 	// service reads at once.
 	syncBufferBytes = 32 << 10

@@ -64,7 +64,7 @@ func writePair(t testing.TB) (secure.KeyPair, *x509.CertPool) {
 
 // newGate returns a gate with one thread.
 func newGate(t testing.TB) *secure.Gate {
-	gate := secure.NewGate(1, nil)
+	gate := secure.NewGate(1, func() {})
 	t.Cleanup(gate.Close)
 	return gate
 }

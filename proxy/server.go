@@ -129,6 +129,9 @@ func (s *Server) Start() {
 	for _, u := range s.upstreams {
 		u.Start(s.config.Log)
 	}
+	if gate := s.config.Handshakes; gate != nil {
+		gate.StandBack(s.busy)
+	}
 	s.startWarm()
 	for _, w := range s.workers {
 		s.running.Add(1)

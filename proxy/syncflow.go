@@ -137,7 +137,9 @@ func (s *syncFlow) pass(b []byte) (end syncEnd, over bool) {
 	t, f, n := s.tunnel, s.flow, len(b)
 	kept, b := t.filter(f, b)
 	if len(kept)+len(b) > 0 {
-		t.service.active.Store(int64(t.worker.loop.Clock()))
+		now := int64(t.worker.loop.Clock())
+		t.service.active.Store(now)
+		t.worker.moved.Store(now)
 	}
 	if end, over = s.send(kept); over {
 		f.pump.Park(b)

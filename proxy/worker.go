@@ -37,6 +37,8 @@ type worker struct {
 
 	traffic trafficClock
 
+	moved atomic.Int64 // time of the loop: bytes of a tunnel last came
+
 	// Accepting.
 	acceptors  []*acceptor
 	starved    bool          // an acceptor waits for descriptors
@@ -211,6 +213,20 @@ func (w *worker) each(f func(t *Tunnel)) {
 			}
 		}
 	}
+}
+
+// noteTraffic takes note that this loop serves an open tunnel.
+func (w *worker) noteTraffic() { w.moved.Store(int64(w.loop.Now())) }
+
+// busy reports whether a loop has served an open tunnel a moment ago. Handshakes stand
+// back then.
+func (s *Server) busy() bool {
+	for _, w := range s.workers {
+		if moved := w.moved.Load(); moved > 0 && w.loop.Clock()-time.Duration(moved) < busyTime {
+			return true
+		}
+	}
+	return false
 }
 
 // refused counts and logs an answer of our own.

@@ -29,23 +29,27 @@ func Connect(conn net.Conn, config *tls.Config, gate *Gate) (*Session, error) {
 	})
 	for {
 		ready, err := s.Settle()
-		if out := s.Output(nil); len(out) > 0 { // an alert, too
+		out := s.Output(nil)
+		if len(out) > 0 { // an alert, too
 			if _, failed := conn.Write(out); err == nil {
 				err = failed
 			}
 		}
-		if err == nil && !ready && s.shake.hungry() {
-			err = s.receive(conn)
-		}
 		switch {
-		case err != nil:
+		case err != nil || ready:
+		case len(out) > 0:
+			continue // it may have been the last
+		case s.shake.hungry():
+			err = s.receive(conn)
+		default:
+			<-woken
+		}
+		if err != nil {
 			s.Close()
 			return nil, err
-		case ready:
-			return s, nil
 		}
-		if !s.shake.speaks() && !s.shake.hungry() {
-			<-woken
+		if ready {
+			return s, nil
 		}
 	}
 }

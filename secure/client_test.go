@@ -13,6 +13,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"wsplice/internal/testutil"
 )
 
 const waitMax = 10 * time.Second
@@ -194,9 +196,7 @@ func TestConnectFails(t *testing.T) {
 			<-done
 		})
 	}
-	if n := gate.UnderWay(); n != 0 {
-		t.Errorf("%d handshakes are under way", n)
-	}
+	testutil.Eventually(t, waitMax, "no handshake is under way", func() bool { return gate.UnderWay() == 0 })
 	gate.backends.Store(handshakesMax)
 	if _, err := Connect(nil, trust, gate); !errors.Is(err, ErrBusy) {
 		t.Errorf("when all places are taken: %v", err)

@@ -16,12 +16,14 @@ import (
 // the loop and what it asks for, and all that is computed has the thread's priority,
 // which could not be raised again without privilege.
 //
-// Threads that compute while nobody else wants a CPU may get none for long. So one
-// more, the urgent one, takes handshakes that have waited for patience, and rests
-// behind each step for restFactor times as long.
+// While the loops have nothing else to do, brisk threads compute, which costs least.
+// While they serve open tunnels, humble ones do, which compute only while nobody else
+// wants a CPU. Those may get none for long; then the brisk ones take handshakes that have
+// waited for patience, and rest behind each step for restFactor times as long.
 type Gate struct {
-	count    int // of threads, the urgent one apart
-	prepare  func()
+	count    int // of threads of each kind
+	humble   func()
+	busy     atomic.Pointer[func() bool]
 	clients  atomic.Int64 // handshakes of clients under way
 	backends atomic.Int64 // and with backends: neither takes the other's places
 
@@ -38,20 +40,28 @@ type thread struct {
 	ready []*handshake // that it has begun, and whose peers have sent more
 	begun int          // and not ended
 	idle  bool
-
-	urgent bool
+	brisk bool
 }
 
-// NewGate returns a gate with so many threads, at least one, and the urgent one.
-// prepare is called on each of the others and may be nil. Close ends them.
-func NewGate(threads int, prepare func()) *Gate {
-	return &Gate{count: max(1, threads), prepare: prepare}
+// NewGate returns a gate with so many threads of each kind, at least one. humble makes
+// a thread one that stands back for others. Close ends the threads.
+func NewGate(threads int, humble func()) *Gate {
+	return &Gate{count: max(1, threads), humble: humble}
+}
+
+// StandBack makes handshakes wait for the loops while busy says that those serve open
+// tunnels. It may be called from any goroutine.
+func (g *Gate) StandBack(busy func() bool) { g.busy.Store(&busy) }
+
+func (g *Gate) standsBack() bool {
+	busy := g.busy.Load()
+	return busy != nil && (*busy)()
 }
 
 // start is called with mu held, for the first handshake.
 func (g *Gate) start() {
-	for i := range g.count + 1 {
-		t := &thread{gate: g, urgent: i == g.count}
+	for i := range 2 * g.count {
+		t := &thread{gate: g, brisk: i < g.count}
 		t.work.L = &g.mu
 		g.threads = append(g.threads, t)
 		go t.run()
@@ -86,13 +96,21 @@ func (g *Gate) begin(h *handshake) bool {
 	}
 	h.begun = time.Now()
 	g.fresh = append(g.fresh, h)
-	for _, t := range g.threads { // the urgent one is the last
-		if t.idle {
-			t.wake()
-			break
-		}
+	g.wakeOne(true)
+	if g.standsBack() {
+		g.wakeOne(false)
 	}
 	return true
+}
+
+// wakeOne is called with mu held.
+func (g *Gate) wakeOne(brisk bool) {
+	for _, t := range g.threads {
+		if t.idle && t.brisk == brisk {
+			t.wake()
+			return
+		}
+	}
 }
 
 func (g *Gate) end(h *handshake) { g.places(h.client).Add(-1) }
@@ -123,8 +141,8 @@ func (t *thread) wake() {
 // run computes what there is until the gate is closed.
 func (t *thread) run() {
 	runtime.LockOSThread() // until it ends, and the thread with it
-	if !t.urgent && t.gate.prepare != nil {
-		t.gate.prepare()
+	if !t.brisk {
+		t.gate.humble()
 	}
 	for h := t.take(); h != nil; h = t.take() {
 		start := time.Now()
@@ -134,7 +152,7 @@ func (t *thread) run() {
 		if _, more := h.step(); !more {
 			t.ended()
 		}
-		if t.urgent {
+		if t.brisk && t.gate.standsBack() {
 			time.Sleep(restFactor * time.Since(start))
 		}
 	}
@@ -147,16 +165,16 @@ func (t *thread) take() *handshake {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
-		early := t.early()
+		wait, mine := t.mayBegin()
 		switch {
 		case len(t.ready) > 0:
 			return pop(&t.ready)
-		case early > 0:
+		case wait > 0:
 			g.mu.Unlock()
-			time.Sleep(early)
+			time.Sleep(wait)
 			g.mu.Lock()
 			continue
-		case len(g.fresh) > 0:
+		case mine:
 			t.begun++
 			h := pop(&g.fresh)
 			h.thread = t
@@ -170,13 +188,19 @@ func (t *thread) take() *handshake {
 	}
 }
 
-// early returns for how long the urgent thread lets the others have what is fresh. It
-// is called with mu held.
-func (t *thread) early() time.Duration {
-	if !t.urgent || len(t.gate.fresh) == 0 {
-		return 0
+// mayBegin reports whether t is to begin a handshake, or is to look again in a while.
+// It is called with mu held.
+func (t *thread) mayBegin() (wait time.Duration, mine bool) {
+	g := t.gate
+	switch back := g.standsBack(); {
+	case len(g.fresh) == 0:
+		return 0, false
+	case !t.brisk:
+		return 0, back
+	case back:
+		wait = patience - time.Since(g.fresh[0].begun)
 	}
-	return patience - time.Since(t.gate.fresh[0].begun)
+	return wait, wait <= 0
 }
 
 // pop takes the first of a queue.

@@ -42,10 +42,12 @@ func TestSlowPeersDoNotHoldOthersUp(t *testing.T) {
 	testutil.Eventually(t, 10*time.Second, "all handshakes have ended", func() bool { return gate.UnderWay() == 0 })
 }
 
-// Where the threads that stand back get no CPU, the urgent one computes.
-func TestUrgentThreadTakesWhatWaits(t *testing.T) {
+// While the loops are busy the humble threads compute; where those get no CPU, what has
+// waited is for the others.
+func TestBriskThreadTakesWhatWaits(t *testing.T) {
 	starved := make(chan struct{})
 	gate := newTestGate(t, func() { <-starved })
+	gate.StandBack(func() bool { return true })
 	defer close(starved)
 	server := newServer(t, gate)
 	for range 3 {
@@ -80,5 +82,18 @@ func TestHandshakesAreBounded(t *testing.T) {
 	_, second := p.pass()
 	if err := errors.Join(first, second); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
+	}
+}
+
+func TestHumbleThreadsComputeWhileLoopsAreBusy(t *testing.T) {
+	gate := newTestGate(t, nil)
+	server := newServer(t, gate)
+	gate.StandBack(func() bool { return true })
+	for range 20 {
+		p := newMeeting(server, gate)
+		if err := p.shake(); err != nil {
+			t.Fatal(err)
+		}
+		p.close()
 	}
 }

@@ -161,11 +161,11 @@ func (m *memory) whole() bool {
 	return len(m.in) >= headerBytes && len(m.in) >= headerBytes+int(m.in[3])<<8+int(m.in[4])
 }
 
-// hungry reports whether the handshake waits for more.
+// hungry reports whether the handshake waits for more, and has nothing to say first.
 func (m *memory) hungry() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.paused
+	return m.paused && len(m.out) == 0
 }
 
 // unread returns how many bytes were fed and not read.

@@ -59,9 +59,13 @@ func newServer(t testing.TB, gate *Gate) *Server {
 	return server
 }
 
-// newTestGate returns a gate with one thread.
-func newTestGate(t testing.TB, prepare func()) *Gate {
-	gate := NewGate(1, prepare)
+// newTestGate returns a gate with one thread of each kind.
+func newTestGate(t testing.TB, humble func()) *Gate {
+	gate := NewGate(1, func() {
+		if humble != nil {
+			humble()
+		}
+	})
 	t.Cleanup(gate.Close)
 	return gate
 }

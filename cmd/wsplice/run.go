@@ -117,7 +117,7 @@ func tuneScheduler(loops int, secured bool) {
 	}
 	procs := loops + max(1, runtime.NumCPU()/2)
 	if secured {
-		procs += handshakeThreads()
+		procs += 2 * handshakeThreads()
 	}
 	runtime.GOMAXPROCS(procs)
 }

@@ -19,8 +19,8 @@ type secured struct {
 	watcher *secure.Watcher
 }
 
-// handshakeThreads is how many handshakes are computed at a time: the loops need the
-// other CPUs.
+// handshakeThreads is how many handshakes are computed at a time, by threads of either
+// kind: the loops need the other CPUs.
 func handshakeThreads() int { return max(1, runtime.NumCPU()/2) }
 
 // yieldToLoops makes a thread compute while the loops have nothing to do.
