@@ -98,7 +98,7 @@ func (t *Tunnel) onRelaying(s *loop.Socket, op *loop.Op, kind loop.Kind) {
 // received forwards lent bytes, or ends the direction.
 func (t *Tunnel) received(f *flow, op *loop.Op) {
 	if op.N > 0 {
-		t.worker.noteTraffic()
+		t.worker.noteTraffic(t)
 	}
 	switch {
 	case f.finished:
@@ -347,7 +347,7 @@ func (t *Tunnel) move(f *flow) {
 	f.splicedBy(n + f.pump.Held() - held)
 	if n > 0 {
 		t.active = w.loop.Now()
-		w.noteTraffic()
+		w.noteTraffic(t)
 		f.bytes += uint64(n)
 		w.counters.relayed[t.direction(f)][splice.Splice] += uint64(n)
 	}

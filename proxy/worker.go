@@ -215,8 +215,13 @@ func (w *worker) each(f func(t *Tunnel)) {
 	}
 }
 
-// noteTraffic takes note that this loop serves an open tunnel.
-func (w *worker) noteTraffic() { w.moved.Store(int64(w.loop.Now())) }
+// noteTraffic takes note that this loop serves an open tunnel. One that has only begun
+// is no more to be protected than the handshake of the next.
+func (w *worker) noteTraffic(t *Tunnel) {
+	if now := w.loop.Now(); now-t.opened > busyTime {
+		w.moved.Store(int64(now))
+	}
+}
 
 // busy reports whether a loop has served an open tunnel a moment ago. Handshakes stand
 // back then.
