@@ -367,7 +367,7 @@ func (c *conn) forget(s *stream) {
 // their way to us are still taken (section 6.8).
 func (c *conn) leave() {
 	c.mu.Lock()
-	quiet := len(c.streams) == 0
+	quiet := c.underWay() == 0
 	if !quiet && !c.closed && c.draining == nil {
 		c.draining = time.AfterFunc(drainPause, c.leaveNow)
 	}

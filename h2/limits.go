@@ -54,8 +54,9 @@ const (
 	// client, and not yet here.
 	streamsKept = 2 * streamsMax
 
-	// controlMax is how many frames may wait that are not of answers.
-	controlMax = 1000
+	// controlMax is how many frames may wait that are not of answers: more than a client
+	// is answered at once before it is told to be calm.
+	controlMax = 2 * vainMax
 
 	// ownResetsKept is how many streams are remembered that were reset from this side:
 	// frames for them may still be on their way.
