@@ -116,6 +116,7 @@ type entrance struct {
 	listener    Listener
 	certificate *secure.Peer
 	gone        chan struct{} // closed with the tunnel
+	given       atomic.Bool   // up by the client
 	reset       atomic.Bool   // a unix socket cannot be reset: this says that it was
 
 	// The loop's.
@@ -132,14 +133,23 @@ func (e *entrance) open(fd sys.FD, peer netip.AddrPort) {
 	e.tunnel.open(fd, peer, &e.listener)
 }
 
-// cut ends the tunnel as a reset of the client does. It may be over already.
+// cut ends the tunnel as a reset of the client does. It may be over already, or end
+// by itself.
 func (e *entrance) cut() {
+	e.given.Store(true)
 	e.worker.post(func() {
 		t := e.tunnel
-		if t.id == e.id && t.state != stateFree && t.state != stateClosing {
+		if t.id == e.id && t.state != stateFree && t.state != stateClosing && t.state != stateParting {
 			t.end(sideClient, causeReset)
 		}
 	})
+}
+
+// wasGivenUp reports whether the client's stream has ended by a reset. The loop may
+// hear of its end before it hears of the cut.
+func (t *Tunnel) wasGivenUp() bool {
+	e := t.listener.entrance
+	return e != nil && e.given.Load()
 }
 
 // resetOnClose makes the peer of s see that its stream was cut.

@@ -382,6 +382,9 @@ func (t *Tunnel) sourceEnded(f *flow, errno sys.Errno) {
 		t.replaceBackend()
 		return
 	}
+	if f == &t.up && errno == 0 && t.wasGivenUp() {
+		errno = sys.ECONNRESET
+	}
 	t.blame(t.sourceSide(f), causeOf(errno))
 	f.ended = true
 	t.stayFor(f)
