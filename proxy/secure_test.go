@@ -3,18 +3,12 @@ package proxy
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -22,51 +16,18 @@ import (
 	"time"
 
 	"wsplice/handshake"
+	"wsplice/internal/testutil"
 	"wsplice/secure"
 )
 
 // writePair makes a certificate for localhost, and returns who signs it.
 func writePair(t testing.TB) (secure.KeyPair, *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	certificate, roots := testutil.NewCertificate(t)
 	dir := t.TempDir()
 	pair := secure.KeyPair{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	for path, block := range map[string]*pem.Block{
-		pair.Cert: {Type: "CERTIFICATE", Bytes: der}, pair.Key: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err = os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
+	testutil.WriteCertificate(t, certificate, pair.Cert, pair.Key)
 	return pair, roots
-}
-
-// newGate returns a gate with one thread.
-func newGate(t testing.TB) *secure.Gate {
-	gate := secure.NewGate(1, func() {})
-	t.Cleanup(gate.Close)
-	return gate
 }
 
 // newServerTLS makes what serves TLS for localhost, and what its clients need.
@@ -75,7 +36,7 @@ func newServerTLS(t testing.TB) (*secure.Server, *tls.Config) {
 	pair, roots := writePair(t)
 	keys := secure.NewTicketKeys()
 	t.Cleanup(keys.Close)
-	server, err := secure.NewServer(secure.ServerFiles{Certificates: []secure.KeyPair{pair}}, newGate(t), keys,
+	server, err := secure.NewServer(secure.ServerFiles{Certificates: []secure.KeyPair{pair}}, secure.NewGate(1), keys,
 		handshake.RefusalNotTLS.AppendResponse(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +222,7 @@ func newBackendTLS(t testing.TB) (server, client *tls.Config) {
 
 // secureTo makes the backend of a rig one that is spoken to by TLS.
 func secureTo(t testing.TB, c *Config, client *tls.Config) {
-	c.Handshakes = newGate(t)
+	c.Handshakes = secure.NewGate(1)
 	c.Routes[0].Upstream.Servers()[0].SetTLS(client)
 }
 

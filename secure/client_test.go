@@ -1,15 +1,9 @@
 package secure
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -22,25 +16,8 @@ const waitMax = 10 * time.Second
 // newPair makes the configurations of a server for localhost and of its clients.
 func newPair(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+	certificate, roots := testutil.NewCertificate(t)
+	return &tls.Config{Certificates: []tls.Certificate{certificate}},
 		&tls.Config{RootCAs: roots, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 }
 
@@ -106,7 +83,7 @@ func TestConnect(t *testing.T) {
 					_, err := io.WriteString(server, "early")
 					said <- err
 				}()
-				gate := newTestGate(t, nil)
+				gate := NewGate(1)
 				s, err := Connect(conn, trust, gate)
 				if err != nil {
 					t.Fatal(err)
@@ -155,7 +132,7 @@ func TestConnect(t *testing.T) {
 func TestConnectFails(t *testing.T) {
 	config, trust := newPair(t)
 	_, stranger := newPair(t)
-	gate := newTestGate(t, nil)
+	gate := NewGate(1)
 	serve := func(conn net.Conn) { _ = tls.Server(conn, config).Handshake() }
 	for _, test := range []struct {
 		name   string

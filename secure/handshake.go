@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
-	"time"
 )
 
 // Protocols that a listener can offer (ALPN, RFC 7301 section 6).
@@ -21,7 +20,7 @@ var strong = [...]uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
-// A handshake is a tls.Conn over memory: it makes the session, on a thread of the gate,
+// A handshake is a tls.Conn over memory: it makes the session, on a goroutine,
 // and moves the bytes of one of TLS 1.2.
 type handshake struct {
 	memory
@@ -31,11 +30,7 @@ type handshake struct {
 	client  bool
 	secrets secrets
 
-	begun  time.Time
-	thread *thread                 // of the gate
-	step   func() (struct{}, bool) // goes on until it waits, or is over
-
-	// The thread's, guarded by mu, and the loop's once done.
+	// The goroutine's, guarded by mu, and the loop's once done.
 	done    bool
 	err     error
 	records *records // of TLS 1.3
@@ -49,8 +44,8 @@ type handshake struct {
 func newHandshake(config *tls.Config, gate *Gate, client bool) *handshake {
 	h := &handshake{client: client}
 	h.gate, h.waits = gate, true
-	h.resume = func() { gate.resume(h) }
-	h.secrets.told = func() { h.known = true } // on the thread that writes, between two writes
+	h.more.L = &h.mu
+	h.secrets.told = func() { h.known = true } // on the goroutine that writes, between two writes
 	config = config.Clone()
 	config.KeyLogWriter = &h.secrets
 	if client {
@@ -61,22 +56,22 @@ func newHandshake(config *tls.Config, gate *Gate, client bool) *handshake {
 	return h
 }
 
-// begin has the gate compute it.
+// begin computes it, on a goroutine of its own.
 func (h *handshake) begin() {
-	if !h.gate.begin(h) {
+	if !h.gate.begin(h.client) {
 		h.over(ErrBusy)
+		return
 	}
-}
-
-// steps computes it, and calls yield where it waits for its peer.
-func (h *handshake) steps(yield func(struct{}) bool) {
-	h.pause = func() { yield(struct{}{}) }
-	err := h.conn.Handshake()
-	if err == nil {
-		err = h.settle()
-	}
-	h.gate.end(h)
-	h.over(err)
+	go func() {
+		h.since = h.gate.enter(false)
+		err := h.conn.Handshake()
+		if err == nil {
+			err = h.settle()
+		}
+		h.gate.leave(h.since)
+		h.gate.end(h.client)
+		h.over(err)
+	}()
 }
 
 // settle takes over what the session needs from crypto/tls.

@@ -16,10 +16,9 @@ const (
 	// peer holds a goroutine, about 16 KiB; beyond it, connections are closed.
 	handshakesMax = 8 << 10
 
-	// patience is how long a handshake waits for a CPU that nobody else wants, and
-	// restFactor how many times as long as it computes the urgent thread rests.
-	patience   = 100 * time.Millisecond
-	restFactor = 3
+	// restFactor is how many times as long as it has computed a worker of the gate rests
+	// while the loops serve open tunnels.
+	restFactor = 1
 
 	// messageMax bounds a handshake message behind the handshake: a session ticket.
 	messageMax = 64 << 10

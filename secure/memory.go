@@ -10,20 +10,20 @@ import (
 // memory is the connection below a tls.Conn: what was fed is read, and what is
 // written is kept until it is taken.
 //
-// While the handshake goes on, a read pauses it until there is more. After that it ends
+// While the handshake goes on, a read waits outside the gate. After that it ends
 // with a temporary error when nothing is left: crypto/tls then goes on with what
 // it has of a record when there is more.
 type memory struct {
-	gate   *Gate
-	wake   func() // tells that the handshake waits, or is over
-	pause  func() // returns when the handshake goes on
-	resume func() // makes it go on
+	gate *Gate
+	wake func() // tells that the handshake waits, or is over
 
 	mu     sync.Mutex
-	paused bool
-	in     []byte // fed and not read
-	out    []byte // written and not taken
-	waits  bool   // reads wait, and end with a record
+	more   sync.Cond
+	since  time.Time // when the handshake got its slot of the gate
+	paused bool      // it has none, and waits for more to read
+	in     []byte    // fed and not read
+	out    []byte    // written and not taken
+	waits  bool      // reads wait, and end with a record
 	closed bool
 	read   meter  // while reads end with a record
 	flight []byte // all that was written since the secrets are known
@@ -59,7 +59,7 @@ func (m *memory) feed(b []byte) {
 func (m *memory) goOn() {
 	if m.paused {
 		m.paused = false
-		m.resume()
+		m.more.Signal()
 	}
 }
 
@@ -83,9 +83,13 @@ func (m *memory) Read(p []byte) (int, error) {
 	defer m.mu.Unlock()
 	for m.waits && len(m.in) == 0 && !m.closed {
 		m.paused = true
+		m.gate.leave(m.since)
 		m.wake()
+		for m.paused {
+			m.more.Wait()
+		}
 		m.mu.Unlock()
-		m.pause()
+		m.since = m.gate.enter(true)
 		m.mu.Lock()
 	}
 	if m.closed {

@@ -3,42 +3,22 @@ package secure
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// writePair replaces files by the certificate of a configuration of newPair, and its
-// key. The time of a file alone might be the same.
-func writePair(t *testing.T, pair KeyPair, config *tls.Config) {
-	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(config.Certificates[0].PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, block := range map[string]*pem.Block{
-		pair.Cert: {Type: "CERTIFICATE", Bytes: config.Certificates[0].Certificate[0]}, pair.Key: {Type: "PRIVATE KEY", Bytes: key},
-	} {
-		if err = os.WriteFile(path+".new", pem.EncodeToMemory(block), 0o600); err == nil {
-			err = os.Rename(path+".new", path)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+	"wsplice/internal/testutil"
+)
 
 // What is in the files of a backend is used from the next look on, with no session
 // from before. What is wrong changes nothing, and is in the log.
 func TestBackendIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	pair := KeyPair{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	first, _ := newPair(t)
-	writePair(t, pair, first)
+	first, _ := testutil.NewCertificate(t)
+	testutil.WriteCertificate(t, first, pair.Cert, pair.Key)
 	var log bytes.Buffer
 	w := NewWatcher(slog.New(slog.NewTextHandler(&log, nil)))
 	w.Close() // it looks when the test does
@@ -53,8 +33,8 @@ func TestBackendIsReadAgain(t *testing.T) {
 	if len(used) != 1 || log.Len() > 0 {
 		t.Fatalf("used %d configurations without a change; the log: %s", len(used), &log)
 	}
-	second, _ := newPair(t)
-	writePair(t, pair, second)
+	second, _ := testutil.NewCertificate(t)
+	testutil.WriteCertificate(t, second, pair.Cert, pair.Key)
 	w.Look()
 	if len(used) != 2 {
 		t.Fatalf("used %d configurations, want 2; the log: %s", len(used), &log)
@@ -63,7 +43,7 @@ func TestBackendIsReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := used[1]; !bytes.Equal(got.Certificates[0].Certificate[0], second.Certificates[0].Certificate[0]) ||
+	if got := used[1]; !bytes.Equal(got.Certificates[0].Certificate[0], second.Certificate[0]) ||
 		!got.RootCAs.Equal(trusted) || got.ServerName != "b.test" {
 		t.Error("the new configuration is not what the files say")
 	}

@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"syscall"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 
 	"wsplice/admin"
 	"wsplice/configs"
-	"wsplice/pool"
 	"wsplice/proxy"
 )
 
@@ -64,7 +62,7 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 		return err
 	}
 	p.Pages = pages
-	tuneScheduler(p.Loops, usesTLS(&p))
+	tuneScheduler(p.Loops)
 	server, err := proxy.New(p)
 	if err != nil {
 		return atListener(c, err)
@@ -109,25 +107,11 @@ func serve(c *configs.Config, pages []proxy.Page, stderr io.Writer, ready func()
 
 // tuneScheduler gives the runtime one P more for each loop than it needs: a
 // loop holds its P while it works and for up to 5 ms while it waits, and the
-// log, the admin interface and the collector must not wait for that. Nor must they
-// for threads that compute handshakes, which hold theirs while they wait for a CPU.
-func tuneScheduler(loops int, secured bool) {
-	if os.Getenv("GOMAXPROCS") != "" {
-		return
+// log, the admin interface and the collector must not wait for that.
+func tuneScheduler(loops int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(loops + max(1, runtime.NumCPU()/2))
 	}
-	procs := loops + max(1, runtime.NumCPU()/2)
-	if secured {
-		procs += 2 * handshakeThreads()
-	}
-	runtime.GOMAXPROCS(procs)
-}
-
-// usesTLS reports whether there will be handshakes.
-func usesTLS(p *proxy.Config) bool {
-	return slices.ContainsFunc(p.Listeners, func(l proxy.Listener) bool { return l.TLS != nil }) ||
-		slices.ContainsFunc(p.Routes, func(r proxy.Route) bool {
-			return r.Upstream != nil && slices.ContainsFunc(r.Upstream.Servers(), func(s *pool.Server) bool { return s.TLS() != nil })
-		})
 }
 
 func announce(log *slog.Logger, c *configs.Config, server *proxy.Server, adminServer *admin.Server) {

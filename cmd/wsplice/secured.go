@@ -7,7 +7,6 @@ import (
 
 	"wsplice/configs"
 	"wsplice/handshake"
-	"wsplice/internal/sys"
 	"wsplice/secure"
 )
 
@@ -19,17 +18,13 @@ type secured struct {
 	watcher *secure.Watcher
 }
 
-// handshakeThreads is how many handshakes are computed at a time, by threads of either
-// kind: the loops need the other CPUs.
-func handshakeThreads() int { return max(1, runtime.NumCPU()/2) }
-
-// yieldToLoops makes a thread compute while the loops have nothing to do.
-func yieldToLoops() { _ = sys.IdleThread() } // otherwise it computes as everybody does
+// handshakesAtATime is how many are computed at once: the loops need the other CPUs.
+func handshakesAtATime() int { return max(1, runtime.NumCPU()/2) }
 
 // newSecured prepares TLS.
 func newSecured(log *slog.Logger) *secured {
 	return &secured{
-		log: log, gate: secure.NewGate(handshakeThreads(), yieldToLoops), keys: secure.NewTicketKeys(),
+		log: log, gate: secure.NewGate(handshakesAtATime()), keys: secure.NewTicketKeys(),
 		watcher: secure.NewWatcher(log),
 	}
 }
@@ -53,9 +48,8 @@ func (s *secured) server(c *configs.TLS) (*secure.Server, error) {
 	return server, err
 }
 
-// Close ends the watching and the computing.
+// Close ends the watching of files and the changing of keys.
 func (s *secured) Close() {
-	s.gate.Close()
 	s.watcher.Close()
 	s.keys.Close()
 }

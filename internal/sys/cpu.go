@@ -80,16 +80,9 @@ func PinThread(index int) error {
 // BatchThread marks the calling thread as one that computes (SCHED_BATCH,
 // sched(7)): waking it does not preempt what runs. It needs no privilege. The
 // goroutine must be locked to its thread.
-func BatchThread() error { return setPolicy(unix.SCHED_BATCH) }
-
-// IdleThread makes the calling thread compute only while nobody else wants its CPU
-// (SCHED_IDLE, sched(7)): whoever is woken takes its place at once, batch threads too.
-// Without privilege it stays so. The goroutine must be locked to its thread.
-func IdleThread() error { return setPolicy(unix.SCHED_IDLE) }
-
-func setPolicy(policy uintptr) error {
+func BatchThread() error {
 	priority := int32(0) // struct sched_param
-	_, _, errno := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, policy, uintptr(unsafe.Pointer(&priority)))
+	_, _, errno := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_BATCH, uintptr(unsafe.Pointer(&priority)))
 	if errno != 0 {
 		return os.NewSyscallError("sched_setscheduler", errno)
 	}
