@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,15 +221,21 @@ func TestDeflateTurnsAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, deflateRoute(nil))
 			client, backend := r.deflateTunnel()
+			var waited, long atomic.Int64 // turns
+			stop := r.everyTurn(func(t *Tunnel) {
+				if t.waits() {
+					waited.Add(1)
+				}
+				if i := t.endpoint.aside.inflation; i != nil && i.spent > inflateTurnBytes+inflatePieceBytes+(64+1)*inflateTableCost {
+					long.Add(1)
+				}
+			})
 			send(t, client, message)
 			done := make(chan int64, 1)
 			go func() {
 				n, _ := io.Copy(io.Discard, backend)
 				done <- n
 			}()
-			r.awaitTunnel("a message that waits", func(t *Tunnel) bool {
-				return t.waits() && t.endpoint.aside.inflation.spent < inflateTurnBytes+inflatePieceBytes+(64+1)*inflateTableCost
-			})
 			closeWrite(t, client)
 			want := int64(8 << 20)
 			if name == "messages" {
@@ -236,6 +243,10 @@ func TestDeflateTurnsAreBounded(t *testing.T) {
 			}
 			if n := <-done; n != want {
 				t.Errorf("the backend got %d bytes, want %d", n, want)
+			}
+			stop()
+			if waited.Load() == 0 || long.Load() > 0 {
+				t.Errorf("the rest of a read waited at the end of %d turns, and %d were too long", waited.Load(), long.Load())
 			}
 			backend.Close()
 		})

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +57,23 @@ func (r *rig) count(holds func(t *Tunnel) bool) (n int) {
 func (r *rig) awaitTunnel(what string, holds func(t *Tunnel) bool) {
 	r.t.Helper()
 	testutil.Eventually(r.t, patience, what, func() bool { return r.count(holds) > 0 })
+}
+
+// everyTurn calls look for each tunnel at the end of each turn of its loop, on the
+// goroutine of the loop, until stop is called.
+func (r *rig) everyTurn(look func(t *Tunnel)) (stop func()) {
+	var stopped atomic.Bool
+	for _, w := range r.server.workers {
+		var turn func()
+		turn = func() {
+			w.each(look)
+			if !stopped.Load() {
+				_ = w.loop.Post(turn) // fails when the loop ends
+			}
+		}
+		_ = w.loop.Post(turn)
+	}
+	return func() { stopped.Store(true) }
 }
 
 // upBytes returns how many bytes the tunnels have relayed to backends.
