@@ -152,7 +152,7 @@ func (p *Proxy) Addr(i int) string {
 	}
 	if secures(p.cfg.ListenerX) {
 		for _, a := range addresses {
-			secureAddresses.Store(a, true)
+			secureListens(a)
 		}
 	}
 	if i >= len(addresses) {
@@ -165,7 +165,7 @@ func (p *Proxy) Addr(i int) string {
 func (p *Proxy) URL(i int) string {
 	p.t.Helper()
 	address := p.Addr(i)
-	if _, secure := secureAddresses.Load(address); secure {
+	if isSecure(address) {
 		return "wss://" + address
 	}
 	return "ws://" + address

@@ -37,8 +37,24 @@ func SecureBackends() bool {
 // Splices reports whether bulk can be spliced: not where either side has TLS.
 func Splices() bool { return !SecureClients() && !SecureBackends() }
 
-// secureAddresses are listeners of wsplice with TLS.
+// secureAddresses are listeners of wsplice with TLS; one that has all addresses of the
+// machine is there by its port.
 var secureAddresses sync.Map
+
+func secureListens(address string) {
+	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
+		address = port
+	}
+	secureAddresses.Store(address, true)
+}
+
+func isSecure(address string) bool {
+	_, secure := secureAddresses.Load(address)
+	if _, port, err := net.SplitHostPort(address); err == nil && !secure {
+		_, secure = secureAddresses.Load(port)
+	}
+	return secure
+}
 
 // An Authority signs certificates for the machines of a test.
 type Authority struct {
@@ -235,7 +251,7 @@ func secureKeys(address, more string) string {
 
 // secureClient speaks TLS over conn if address has that.
 func secureClient(conn net.Conn, address string) net.Conn {
-	_, secure := secureAddresses.Load(address)
+	secure := isSecure(address)
 	// A helper cannot know, and dials nobody but wsplice.
 	helps := os.Getenv(roleEnv) != "" && SecureClients() && conn.RemoteAddr().Network() == "tcp"
 	if !secure && !helps {
