@@ -39,7 +39,7 @@ E2E_TUNNELS  := Interop|HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|BackPres
 # libraries and browsers do. e2e-tls runs everything in all pairs.
 E2E_SECURE := HalfClose|Early|SegmentOfThe101|LateBytes|Chaos|SlowReader$$|OneByteSegments|LanesChange|$\
 	ClientGoes|IdleTimeout$$|DrainLets|DrainTimeout|DescriptorLimit|TunnelOpens|HeadTimeout|HeadBytes|NoBackend|$\
-	SilentBackend|TunnelsLimit|SideDies|RefusalCannot|Farewell|AllServersDown|BackPressure|LaneMetrics
+	SilentBackend|TunnelsLimit|PongTimeout|SideDies|RefusalCannot|Farewell|AllServersDown|BackPressure|LaneMetrics
 
 E2E_LIBRARIES := Interop|Pings|ManyTunnels|Deflate|Wstunnel|Conformance|Understood|MQTT|Redis|NoVNC|$\
 	ForwardedHead|Warm|HealthTCP|FramesAuto|LargeFrames|DrainServesTheQueue

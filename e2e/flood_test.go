@@ -54,7 +54,7 @@ func startFlooded(t *testing.T, more string) *flooded {
 	backend := rig.StartHelper(t, "echo server")
 	proxy := rig.Start(t, rig.Config{
 		Listeners: []string{"127.0.0.1:0", "127.0.0.1:0"}, ListenerE: []string{"", listenerTLS(authority, more, "server")},
-		Routes:    `- {path: /, to: "ws://` + backend.Ask(rig.Soon, "listen") + `/"}`,
+		Routes:    `- {path: /, to: "ws://` + backend.AskToListen() + `/"}`,
 		LogTunnel: "off",
 	})
 	f := &flooded{

@@ -103,14 +103,15 @@ func TestClosesOfOursReachLibraries(t *testing.T) {
 // answerPings reads at e, answering pings, until something else comes.
 func answerPings(t *testing.T, e end) (other ws.Frame, pings int) {
 	t.Helper()
-	for {
+	for until := time.Now().Add(rig.Soon); time.Now().Before(until); pings++ {
 		f := nextFrame(t, e)
 		if f.Header.OpCode != ws.OpPing {
 			return f, pings
 		}
-		pings++
 		e.Put(frameOf(e, ws.OpPong, string(f.Payload)))
 	}
+	t.Fatalf("%T reads nothing but pings for %v", e, rig.Soon)
+	return other, pings
 }
 
 // TestPongTimeoutEndsTheTunnel has one end stop answering, and the other live:
@@ -222,7 +223,7 @@ func TestPingsOfPeersPass(t *testing.T) {
 // wantOwn skips pings of ours, answering them.
 func wantOwn(t *testing.T, e end, op ws.OpCode, payload string) {
 	t.Helper()
-	for {
+	for until := time.Now().Add(rig.Soon); time.Now().Before(until); {
 		f := nextFrame(t, e)
 		if f.Header.OpCode == op && string(f.Payload) == payload {
 			return
@@ -232,6 +233,7 @@ func wantOwn(t *testing.T, e end, op ws.OpCode, payload string) {
 		}
 		e.Put(frameOf(e, ws.OpPong, string(f.Payload)))
 	}
+	t.Fatalf("%T reads nothing but pings for %v, want %x with %q", e, rig.Soon, op, payload)
 }
 
 // TestPingsGoBetweenFrames stops in the middle of a frame for many intervals:

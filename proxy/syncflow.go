@@ -135,6 +135,9 @@ func (s *syncFlow) passOpened(received []byte) (end syncEnd, over bool) {
 // pass sends what came on.
 func (s *syncFlow) pass(b []byte) (end syncEnd, over bool) {
 	t, f, n := s.tunnel, s.flow, len(b)
+	if n == 0 {
+		return end, false // nobody was heard
+	}
 	kept, b := t.filter(f, b)
 	if len(kept)+len(b) > 0 {
 		now := int64(t.worker.loop.Clock())
