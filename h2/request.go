@@ -146,6 +146,7 @@ type fields struct {
 // that contradict each other).
 func readFields(list []hpack.HeaderField) (to fields, ok bool) {
 	to.length = -1
+	var crumbs []string
 	for _, f := range list {
 		if f.Value != textproto.TrimString(f.Value) { // section 8.2.1
 			return to, false
@@ -169,12 +170,10 @@ func readFields(list []hpack.HeaderField) (to fields, ok bool) {
 			}
 			to.length = int64(n)
 		case "cookie": // in crumbs (section 8.2.3)
-			if to.cookie != "" {
-				to.cookie += "; "
-			}
-			to.cookie += f.Value
+			crumbs = append(crumbs, f.Value)
 		}
 	}
+	to.cookie = strings.Join(crumbs, "; ")
 	return to, true
 }
 
@@ -239,7 +238,7 @@ func newKey() string {
 
 // chunk returns data as it follows the head (RFC 9112 section 7.1).
 func (r *request) chunk(data []byte) []byte {
-	if !r.chunked {
+	if !r.chunked || len(data) == 0 { // which would end the body
 		return data
 	}
 	b := strconv.AppendInt(nil, int64(len(data)), 16)

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"os"
@@ -45,8 +46,10 @@ type stream struct {
 	entrance *Entrance
 	file     *os.File // of the entrance
 	ready    bool     // the head is out: what follows may go
-	pending  []byte   // for the socket
-	credits  int      // bytes of DATA in pending
+	short    []byte   // of what a send went short of
+	pending  []byte   // behind it, DATA as it came: frames may be far smaller than what makes a chunk
+	tail     []byte   // behind that, the end of a body in chunks
+	credits  int      // bytes of DATA in short and pending
 	flushing bool
 	ended    bool // nothing comes behind pending
 	ignored  bool // nobody reads what the client still sends
@@ -131,7 +134,7 @@ func (s *stream) onTrailer(f *http2.MetaHeadersFrame) error {
 		!ok, s.conn.tooLarge(f), !f.StreamEnded(), len(f.PseudoFields()) > 0, s.bodyLeft > 0:
 		return streamError(s.id, http2.ErrCodeProtocol)
 	}
-	s.push(s.request.end(f.RegularFields()), 0, true)
+	s.push(nil, s.request.end(f.RegularFields()), true)
 	return nil
 }
 
@@ -190,15 +193,15 @@ func (c *conn) wasVain(data []byte) error {
 // take brings data, and the end if it is that, on its way.
 func (s *stream) take(data []byte, end bool) {
 	if len(data) > 0 {
-		s.push(s.request.chunk(data), len(data), false)
+		s.push(data, nil, false)
 	}
 	if end {
-		s.push(s.request.end(nil), 0, true)
+		s.push(nil, s.request.end(nil), true)
 	}
 }
 
-// push sends b to the proxy, or keeps it. credits bytes of DATA are in it.
-func (s *stream) push(b []byte, credits int, end bool) {
+// push sends data and tail to the proxy, or keeps them. end says that nothing follows.
+func (s *stream) push(data, tail []byte, end bool) {
 	if end {
 		s.gotEnd() // before the proxy can have ended, too
 	}
@@ -207,19 +210,20 @@ func (s *stream) push(b []byte, credits int, end bool) {
 	used := 0
 	switch {
 	case s.ignored:
-		used = credits
-	case !s.ready || len(s.pending) > 0 || s.flushing:
-		s.pending = append(s.pending, b...)
-		s.credits += credits
+		used = len(data)
+	case !s.ready || s.flushing:
+		s.pending, s.tail = append(s.pending, data...), tail
+		s.credits += len(data)
 	default:
+		b := append(s.request.chunk(data), tail...)
 		n := s.send(b)
 		if n == len(b) {
-			used = credits
+			used = len(data)
 			s.passEnd()
 			break
 		}
-		s.pending = append(s.pending, b[n:]...)
-		s.credits += credits
+		s.short = bytes.Clone(b[n:])
+		s.credits += len(data)
 		s.flushing = true
 		s.conn.group.Add(1)
 		go s.flush()
@@ -257,8 +261,8 @@ func (s *stream) flush() {
 	defer s.conn.group.Done()
 	for {
 		s.mu.Lock()
-		b, credits := s.pending, s.credits
-		s.pending, s.credits = nil, 0
+		b, credits := append(append(s.short, s.request.chunk(s.pending)...), s.tail...), s.credits
+		s.drop()
 		if len(b) == 0 {
 			s.flushing = false
 			s.passEnd()
@@ -299,10 +303,13 @@ func (s *stream) ignore() {
 	s.mu.Lock()
 	s.ignored = true
 	credits := s.credits
-	s.pending, s.credits = nil, 0
+	s.drop()
 	s.mu.Unlock()
 	s.conn.credit(s, credits)
 }
+
+// drop forgets what waits. It is called with mu held.
+func (s *stream) drop() { s.short, s.pending, s.tail, s.credits = nil, nil, nil, 0 }
 
 // cut ends what became of the request: the stream is dead.
 func (s *stream) cut() {

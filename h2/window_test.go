@@ -1,8 +1,10 @@
 package h2
 
 import (
+	"bufio"
 	"bytes"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -286,4 +288,45 @@ func TestReaderDoesNotWaitForTheClient(t *testing.T) {
 		p.data(id, true, nil)
 	}
 	testutil.Eventually(t, patience, "all came", func() bool { return got.Load() == streams*each })
+}
+
+// A body of many small frames, which become chunks, takes no more room while it waits
+// for the proxy than it has bytes, and arrives.
+func TestSmallFramesWaitAsTheyCame(t *testing.T) {
+	const frames = 20_000
+	read := make(chan struct{})
+	got := make(chan string, 1)
+	let := sync.OnceFunc(func() { close(read) })
+	defer let()
+	l, p := meet(t, &house{serve: func(g *guest) {
+		<-read
+		r, err := http.ReadRequest(bufio.NewReader(g))
+		if err != nil {
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+		_, _ = io.WriteString(g, "HTTP/1.1 204 No Content\r\n\r\n")
+	}})
+	p.headers(1, false, post...)
+	want := bytes.Repeat([]byte("0123456789"), frames/10)
+	for i := range want {
+		p.data(1, i == len(want)-1, want[i:i+1])
+	}
+	p.pinged()
+	c := l.only(t)
+	c.mu.Lock()
+	s := c.streams[1]
+	c.mu.Unlock()
+	s.mu.Lock()
+	waiting := len(s.pending)
+	s.mu.Unlock()
+	if waiting == 0 || waiting > frames {
+		t.Errorf("%d bytes wait, want at most %d", waiting, frames)
+	}
+	let()
+	if body := <-got; body != string(want) {
+		t.Errorf("a body of %d bytes arrives, want the %d that were sent", len(body), len(want))
+	}
+	p.answered(1, "204")
 }
