@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -76,6 +77,31 @@ func TestStopDoesNotWaitForSilentConnections(t *testing.T) {
 		}
 	}
 	r.restored()
+}
+
+// A client that was in its TLS handshake at the stop still gets to its request: when
+// the moment for silent ones has passed, that handshake may have ended only now. One
+// that keeps silent behind it is not waited for much longer.
+func TestStopLetsHandshakesComeToTheirRequest(t *testing.T) {
+	r, config := newSecureRig(t)
+	echo(r.backend)
+	talks, silent := tls.Client(r.dial(), config), tls.Client(r.dial(), config)
+	testutil.Eventually(t, patience, "both accepted", func() bool { return r.server.Stats().Accepted == 2 })
+	begin := time.Now()
+	done := make(chan int)
+	go func() { done <- r.close(patience) }()
+	for _, client := range []*tls.Conn{talks, silent} {
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testutil.Eventually(t, patience, "time passes", func() bool { return time.Since(begin) > silenceAtStop*5/4 })
+	write(t, talks, upgradeRequest)
+	expect(t, talks, upgradeAnswer)
+	talks.Close()
+	if cut := <-done; cut != 0 || time.Since(begin) > 3*silenceAtStop {
+		t.Errorf("stopped after %v with %d connections cut, want 0 after about %v", time.Since(begin), cut, 2*silenceAtStop)
+	}
 }
 
 // Clients come, go and die, loops hand connections to each other and are asked

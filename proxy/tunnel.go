@@ -43,7 +43,7 @@ type Tunnel struct {
 	state    tunnelState
 	admitted bool // counts towards limits.tunnels and limits.tunnels_per_ip
 	served   bool // had a request answered by a backend before this one
-	excused  bool // in the middle of its TLS handshake at a stop: it has got more time
+	excused  bool // has got more time at a stop, for its TLS handshake
 	guarded  bool // the kernel watches whether the backend is still there
 
 	announced bool // peer is from the PROXY header, not the socket's

@@ -80,9 +80,7 @@ func (t *Tunnel) scanRequest() (more bool) {
 }
 
 func (t *Tunnel) headTimeout() {
-	if t.x == nil && t.worker.draining && !t.excused && t.shakesHands() {
-		t.excused = true
-		t.worker.loop.Arm(&t.timer, t, t.worker.server.config.Timeouts.Head)
+	if t.x == nil && t.worker.draining && t.excuse() {
 		return
 	}
 	if t.x == nil && (t.served || t.worker.draining) {

@@ -19,11 +19,20 @@ func (t *Tunnel) secureClient(early []byte) {
 	}
 }
 
-// shakesHands reports whether the client's TLS handshake is under way: it has sent
-// something, although nothing of a request.
-func (t *Tunnel) shakesHands() bool {
+// excuse gives a client more time at a stop, once, that has sent nothing of its request:
+// its TLS handshake is under way, or may have ended only now.
+func (t *Tunnel) excuse() bool {
 	session := t.sessionOf(&t.client)
-	return session != nil && session.UnderWay()
+	if t.excused || session == nil || !session.Begun() {
+		return false
+	}
+	t.excused = true
+	more := t.worker.server.config.Timeouts.Head
+	if session.Ready() {
+		more = silenceAtStop
+	}
+	t.worker.loop.Arm(&t.timer, t, more)
+	return true
 }
 
 // insecure ends a connection whose TLS handshake has failed. What there is to

@@ -135,8 +135,11 @@ func (s *Session) feed(b []byte) {
 	}
 }
 
-// UnderWay reports whether the handshake has begun and is not over.
-func (s *Session) UnderWay() bool { return s.begun && !s.ready && s.failure == nil }
+// Begun reports whether the handshake has begun: the hello is here, or was sent.
+func (s *Session) Begun() bool { return s.begun }
+
+// Ready reports whether the handshake is over, and bytes may pass.
+func (s *Session) Ready() bool { return s.ready }
 
 // Full reports whether the handshake has more than enough to work on.
 func (s *Session) Full() bool { return !s.ready && s.begun && s.shake.unread() > waitingMax/2 }
