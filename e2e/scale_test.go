@@ -219,6 +219,9 @@ func openTunnels(n int, address string) ([]*rig.Client, error) {
 // echoOnce sends bytes that no other tunnel and no other round sends.
 func echoOnce(c *rig.Client, tunnel, round int) error {
 	stream := rig.Pattern(tunnel*1000 + round)
+	if err := c.SetDeadline(time.Now().Add(rig.Soon)); err != nil { // in place of what opening it took
+		return err
+	}
 	if err := stream.Send(c.Conn, 0, echoBytes, nil); err != nil {
 		return err
 	}

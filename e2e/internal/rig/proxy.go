@@ -150,10 +150,8 @@ func (p *Proxy) Addr(i int) string {
 			addresses = append(addresses, a)
 		}
 	}
-	if secures(p.cfg.ListenerX) {
-		for _, a := range addresses {
-			secureListens(a)
-		}
+	for _, a := range addresses {
+		listens(a, secures(p.cfg.ListenerX))
 	}
 	if i >= len(addresses) {
 		p.t.Fatalf("the log names %d listeners, want more than %d:\n%s", len(addresses), i, p.Logs.Tail(40))

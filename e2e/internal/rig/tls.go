@@ -41,11 +41,19 @@ func Splices() bool { return !SecureClients() && !SecureBackends() }
 // machine is there by its port.
 var secureAddresses sync.Map
 
-func secureListens(address string) {
-	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
-		address = port
+// listens tells of a listener of wsplice. Its port may have been another one's.
+func listens(address string, secure bool) {
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		secureAddresses.Delete(port)
+		if net.ParseIP(host).IsUnspecified() {
+			address = port
+		}
 	}
-	secureAddresses.Store(address, true)
+	if secure {
+		secureAddresses.Store(address, true)
+	} else {
+		secureAddresses.Delete(address)
+	}
 }
 
 func isSecure(address string) bool {
@@ -172,7 +180,7 @@ var common = sync.OnceValues(func() (*commonTLS, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := []string{"localhost", "::1", "10.9.0.2"}
+	names := []string{"localhost", "::1", "10.9.0.2", "127.0.0.77"}
 	for i := range 10 {
 		names = append(names, fmt.Sprintf("127.0.0.%d", i+1))
 	}
