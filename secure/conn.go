@@ -66,7 +66,9 @@ func (c *Conn) open(received []byte) ([]byte, error) {
 func (c *Conn) complain() {
 	if c.writing.TryLock() { // or a peer that takes nothing keeps it
 		defer c.writing.Unlock()
-		_, _ = c.socket.Write(c.session.Output(nil)) // the connection ends anyway
+		if alert := c.session.Output(nil); !c.broken { // behind half a record it would be noise
+			_, _ = c.socket.Write(alert) // the connection ends anyway
+		}
 	}
 }
 
