@@ -69,6 +69,7 @@ type Header struct{ Name, Value string }
 // A Target is one backend address.
 type Target struct {
 	Scheme  string // "ws" or "http" as written, the same on the wire; "wss", "https"; "tcp" of an endpoint; "" = bare unix
+	Secured bool   // a "tcp" one is spoken to by TLS: its upstream has `tls`
 	Network string // "tcp" or "unix"
 	Address string // host:port with the port always given, or a socket path
 

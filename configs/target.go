@@ -137,7 +137,7 @@ func parsePathQuery(s string, g groups) (path, query string, err error) {
 }
 
 // TLS reports whether the backend is spoken to by TLS.
-func (t *Target) TLS() bool { return t.Scheme == "wss" || t.Scheme == "https" }
+func (t *Target) TLS() bool { return t.Scheme == "wss" || t.Scheme == "https" || t.Secured }
 
 func (t *Target) defaultPort() string {
 	if t.TLS() {

@@ -118,11 +118,19 @@ func (d *decoder) serverName(n *node, to *string) {
 	}
 }
 
-// upstreamTLS reports what TLS has no use for.
+// upstreamTLS has tcp:// servers spoken to by TLS, whose url has no other way to say
+// that, and reports what TLS has no use for.
 func (d *decoder) upstreamTLS(n *node, u *Upstream) {
-	secured := func(s Server) bool { return s.Target.TLS() }
 	given := n.get("tls")
-	if given != nil && len(u.Servers) > 0 && !slices.ContainsFunc(u.Servers, secured) {
+	if given == nil {
+		return
+	}
+	for i := range u.Servers {
+		t := &u.Servers[i].Target
+		t.Secured = t.Scheme == "tcp"
+	}
+	secured := func(s Server) bool { return s.Target.TLS() }
+	if len(u.Servers) > 0 && !slices.ContainsFunc(u.Servers, secured) {
 		d.wrong(given, "no server is spoken to by TLS; write wss:// instead of ws:// in its url, or remove tls")
 	}
 }

@@ -1,42 +1,20 @@
 package configs
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"wsplice/internal/testutil"
 )
 
 // writePair writes a certificate that signs itself, and its key.
 func writePair(t testing.TB, cert, key string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"b"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, block := range map[string]*pem.Block{
-		cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret},
-	} {
-		if err = os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	certificate, _ := testutil.NewCertificate(t)
+	testutil.WriteCertificate(t, certificate, cert, key)
 }
 
 func TestTLSIsRead(t *testing.T) {
@@ -49,17 +27,31 @@ func TestTLSIsRead(t *testing.T) {
 listeners:
   - address: ":443"
     tls: {certificates: [{cert: c.pem, key: k.pem}], client_ca: c.pem, min_version: "1.3", subject_header: X-S}
-routes: [{path: /, upstream: u}, {path: /a, to: "wss://A.test/x"}, {path: /b, to: "https://[::1]:8443"}]
+routes:
+  - {path: /, upstream: u}
+  - {path: /a, to: "wss://A.test/x"}
+  - {path: /b, to: "https://[::1]:8443"}
+  - {path: /c, mode: endpoint, upstream: bytes}
+  - {path: /d, mode: endpoint, upstream: plain}
 upstreams:
+  bytes: {servers: [{url: "tcp://b:1"}, {socket: /b}], tls: {server_name: c}}
+  plain: {servers: [{url: "tcp://b:1"}]}
   u: {servers: [{url: "wss://b"}], tls: {ca: c.pem, server_name: B.test, cert: c.pem, key: k.pem}}
 `)
+	by := func(name string) Upstream {
+		return got.Upstreams[slices.IndexFunc(got.Upstreams, func(u Upstream) bool { return u.Name == name })]
+	}
+	tls := func(s Server) bool { return s.Target.TLS() }
 	pair := KeyPair{Cert: "dir/c.pem", Key: "dir/k.pem"}
 	for what, both := range map[string][2]any{
 		"listener": {got.Listeners[0].TLS, &TLS{
 			Certificates: []KeyPair{pair}, ClientCA: "dir/c.pem", MinVersion: "1.3", HTTP2: true, SubjectHeader: "X-S",
 		}},
-		"upstream": {got.Upstreams[0].TLS, &BackendTLS{CA: "dir/c.pem", ServerName: "b.test", Client: &pair}},
-		"server":   {got.Upstreams[0].Servers[0].Target.Address, "b:443"},
+		"upstream": {by("u").TLS, &BackendTLS{CA: "dir/c.pem", ServerName: "b.test", Client: &pair}},
+		"server":   {by("u").Servers[0].Target.Address, "b:443"},
+		"tcp":      {tls(by("bytes").Servers[0]), true},
+		"socket":   {tls(by("bytes").Servers[1]), false},
+		"plain":    {tls(by("plain").Servers[0]), false},
 		"wss":      {*got.Routes[1].To, Target{Scheme: "wss", Network: "tcp", Address: "a.test:443", Host: "a.test", Path: "/x"}},
 		"https":    {got.Routes[2].To.Host, "[::1]:8443"},
 		"mode":     {got.Routes[2].Mode, "http"},

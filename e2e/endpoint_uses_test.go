@@ -64,6 +64,56 @@ func TestRedisThroughEndpoint(t *testing.T) {
 		"--port", "0", "--unixsocket", socket, "--save", "", "--dir", filepath.Dir(socket))
 	proxy := rig.Start(t, rig.Config{Warned: true, Routes: fmt.Sprintf(
 		`- {path: /redis, mode: endpoint, frame_type: binary, to: "unix:%s"}`, socket)})
+	speakRedis(t, proxy)
+}
+
+// TestRedisByTLSThroughEndpoint does so where Redis speaks TLS, also with connections
+// that have shaken hands ahead of need. A server whose certificate does not fit gets
+// nothing.
+func TestRedisByTLSThroughEndpoint(t *testing.T) {
+	needsWsplice(t)
+	authority := newAuthority(t)
+	authority.MustIssue(t, "redis", []string{"localhost"}, nil)
+	address := rig.FreeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	startServer(t, "redis-server", address,
+		"--port", "0", "--tls-port", port, "--tls-auth-clients", "no", "--save", "", "--dir", t.TempDir(),
+		"--tls-cert-file", authority.Dir+"/redis.pem", "--tls-key-file", authority.Dir+"/redis-key.pem",
+		"--tls-ca-cert-file", authority.CA())
+	for name, settings := range map[string]string{"cold": "", "warm": ", warm: 2"} {
+		t.Run(name, func(t *testing.T) {
+			proxy := startRedisByTLS(t, "localhost:"+port, authority, settings)
+			if settings != "" {
+				wantWarm(t, proxy, 2)
+			}
+			speakRedis(t, proxy)
+		})
+	}
+	t.Run("wrong name", func(t *testing.T) {
+		proxy := startRedisByTLS(t, address, authority, "")
+		client := rig.Dial(t, proxy.Addr(0))
+		client.Put(rig.UpgradeRequest("/redis"))
+		if a := client.Answer(); a.Status != 502 {
+			t.Errorf("answer %q, want 502", a.Raw)
+		}
+		line := proxy.WaitLog(0, "TLS handshake failed", func(l rig.Line) bool { return l.Msg() == "TLS handshake failed" })
+		if because := line.Text("because"); !strings.Contains(because, "127.0.0.1") {
+			t.Errorf("the log says %v", line)
+		}
+	})
+}
+
+func startRedisByTLS(t *testing.T, address string, authority *rig.Authority, settings string) *rig.Proxy {
+	t.Helper()
+	return rig.Start(t, rig.Config{
+		Warned: true, Routes: `- {path: /redis, mode: endpoint, frame_type: binary, upstream: u}`,
+		Upstreams: fmt.Sprintf(`  u: {disable_time: 0s, servers: [{url: "tcp://%s"}], tls: {ca: %s}%s}`, address, authority.CA(), settings),
+	})
+}
+
+// speakRedis has a client at /redis store, read and remove what is large, and leave.
+func speakRedis(t *testing.T, proxy *rig.Proxy) {
+	t.Helper()
 	client := openEndpoint(t, proxy, "/redis")
 	answers := &payloads{t: t, client: client}
 	client.Put(binaryFrame("PING\r\n"))

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"wsplice/handshake"
 	"wsplice/internal/testutil"
 	"wsplice/secure"
@@ -421,4 +423,40 @@ func TestSecureRequestAndEndInOneSegment(t *testing.T) {
 		t.Fatalf("afterwards: %v", err)
 	}
 	conn.Close()
+}
+
+// An endpoint carries bytes between a client and a backend that both speak TLS, more
+// than fits on the way, and both ends of its stream.
+func TestEndpointWithTLSOnBothSides(t *testing.T) {
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		t.Run(name, func(t *testing.T) {
+			server, clients := newServerTLS(t)
+			serve, trust := newBackendTLS(t)
+			clients.MaxVersion, serve.MaxVersion = version, version
+			r := newRig(t, func(c *Config) {
+				endpointRoute(binaryFrames)(c)
+				secureTo(t, c, trust)
+				c.Listeners[0].TLS = server
+			})
+			client := tls.Client(r.dial(), clients)
+			write(t, client, upgradeRequest)
+			backend := tls.Server(r.acceptBytes(), serve)
+			if err := backend.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, client, upgradeAnswer)
+			large := make([]byte, 3<<20)
+			rand.Read(large)
+			for _, size := range []int{1, 1000, 16 << 10, 100_000, len(large)} {
+				go func() { _, _ = client.Write(masked(ws.NewBinaryFrame(bytes.Clone(large[:size])))) }()
+				expect(t, backend, string(large[:size]))
+				go func() { _, _ = backend.Write(large[:size]) }()
+				expectMessage(t, client, ws.OpBinary, string(large[:size]))
+			}
+			write(t, backend, "last words")
+			backend.Close()
+			expectMessage(t, client, ws.OpBinary, "last words")
+			expectClose(t, client, ws.StatusGoingAway)
+		})
+	}
 }

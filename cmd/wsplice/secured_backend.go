@@ -29,8 +29,10 @@ func (s *secured) backend(server *pool.Server, t configs.Target, c *configs.Back
 	}
 	base := &tls.Config{
 		ServerName: cmp.Or(c.ServerName, host), InsecureSkipVerify: c.Insecure, //nolint:gosec // asked for
-		NextProtos: []string{secure.ProtocolHTTP1}, MinVersion: tls.VersionTLS12,
-		DynamicRecordSizingDisabled: true,
+		MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true,
+	}
+	if t.Scheme != "tcp" {
+		base.NextProtos = []string{secure.ProtocolHTTP1}
 	}
 	files := secure.BackendFiles{CA: c.CA, Client: (*secure.KeyPair)(c.Client)}
 	backend, err := secure.NewBackend(server.Name(), base, files, server.SetTLS)
