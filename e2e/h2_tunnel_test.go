@@ -153,17 +153,7 @@ func TestH2EndOfTheBackend(t *testing.T) {
 	backend := rig.NewBackend(t, nil)
 	proxy, c := dialH2(t, backend, rig.Config{Tunnel: rig.Settings{"frames": "off"}})
 	client, server := rig.OpenH2(c, backend, "/ws/x")
-	sent := make(chan error, 1)
-	go func() {
-		err := rig.Pattern(8).Send(server, 0, size, nil)
-		server.CloseWrite()
-		sent <- err
-	}()
-	receiveAll(t, client, 8, size)
-	client.WantEnd()
-	if err := rig.Receive(t, sent, "the end of sending"); err != nil {
-		t.Fatal(err)
-	}
+	sendToTheEnd(t, server, client, size)
 	client.CloseWrite()
 	server.WantGone()
 	proxy.WaitTunnels(h2Connection)

@@ -34,20 +34,27 @@ func TestHalfClose(t *testing.T) {
 func TestHalfCloseDoesNotOvertake(t *testing.T) {
 	const size = 64 << 20
 	bothWays(t, rig.Config{}, func(t *testing.T, _ *rig.Proxy, first, second end) {
-		sent := make(chan error, 1)
-		go func() {
-			err := rig.Pattern(8).Send(first, 0, size, nil)
-			first.CloseWrite()
-			sent <- err
-		}()
-		receiveAll(t, second, 8, size)
-		second.WantEnd()
-		if err := rig.Receive(t, sent, "the end of sending"); err != nil {
-			t.Fatal(err)
-		}
+		sendToTheEnd(t, first, second, size)
 		second.Put("still open")
 		first.Want("still open")
 	})
+}
+
+// sendToTheEnd has one end send so much, and end its side: all of it arrives, and the
+// end behind it.
+func sendToTheEnd(t *testing.T, from, to end, size int64) {
+	t.Helper()
+	sent := make(chan error, 1)
+	go func() {
+		err := rig.Pattern(8).Send(from, 0, size, nil)
+		from.CloseWrite()
+		sent <- err
+	}()
+	receiveAll(t, to, 8, size)
+	to.WantEnd()
+	if err := rig.Receive(t, sent, "the end of sending"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestHalfCloseTimeoutIsSaid follows frames: the client, which may still read,

@@ -56,11 +56,7 @@ func TestSecureScenariosAreSound(t *testing.T) {
 			t.Errorf("%s is not listed", s.name)
 		}
 	}
-	for _, v := range (&report.Results{}).Judge(seen) {
-		if !slices.Contains(seen, v.Scenario) && v.Scenario != "all" {
-			t.Errorf("%v: judged, and not measured", v)
-		}
-	}
+	wantJudgedMeasured(t, seen)
 }
 
 // TestSecureTakesLessThanSixMinutes holds the promise of make bench-secure. wsplice
