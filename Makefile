@@ -62,7 +62,7 @@ e2e: build ## end-to-end tests only, with each engine; they need chromium, node 
 
 e2e-tls: export WSPLICE_E2E_REQUIRE := 1
 e2e-tls: export WSPLICE_BIN := $(CURDIR)/bin/wsplice
-e2e-tls: build ## end-to-end tests with TLS on one side and on both, each with each engine; about half an hour
+e2e-tls: build ## end-to-end tests with TLS on one side and on both, each with each engine; about an hour
 	.ci/deps
 	cd e2e && for tls in client backend both; do for engine in auto epoll; do \
 		WSPLICE_TLS=$$tls WSPLICE_ENGINE=$$engine $(GO) test -timeout 20m ./... || exit 1; done; \
