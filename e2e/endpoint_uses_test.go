@@ -107,7 +107,8 @@ func startRedisByTLS(t *testing.T, address string, authority *rig.Authority, set
 	t.Helper()
 	return rig.Start(t, rig.Config{
 		Warned: true, Routes: `- {path: /redis, mode: endpoint, frame_type: binary, upstream: u}`,
-		Upstreams: fmt.Sprintf(`  u: {disable_time: 0s, servers: [{url: "tcp://%s"}], tls: {ca: %s}%s}`, address, authority.CA(), settings),
+		Upstreams: fmt.Sprintf(`  u: {disable_time: 0s, servers: [{url: "tcp://%s"}], tls: {ca: %s}%s}`,
+			address, authority.CA(), settings),
 	})
 }
 
