@@ -143,7 +143,7 @@ type Upstream struct {
 	Warm   int     // connections kept open ahead of need, per server; 0 (default) = none
 	Health *Health // nil (default) = servers are not checked
 
-	TLS *BackendTLS // of the servers of wss://, https:// and tcp://; nil (default) = the system's CAs
+	TLS *BackendTLS // of the servers of wss://, https:// and tcp://; nil (default) = the system's CAs, and tcp:// is plain
 
 	Pos Pos
 }

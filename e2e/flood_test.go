@@ -25,9 +25,9 @@ const (
 	floodRounds   = 5
 	floodSpell    = 600 * time.Millisecond
 	floodAttempts = 3
-	// slowerMax is how many times the p99 of echoes during a flood may be what it is
+	// floodSlowerMax is how many times the p99 of echoes during a flood may be what it is
 	// where cores are merely busy.
-	slowerMax = 2
+	floodSlowerMax = 2
 	// floodMemoryMax bounds what a flood may cost in memory.
 	floodMemoryMax = 128 << 20
 )
@@ -172,12 +172,12 @@ func (f *flooded) wantUndisturbed(t *testing.T, flood string, reference *rig.Hel
 		ratio = float64(median(during.p99)) / float64(median(busy.p99))
 		t.Logf("%s: %.0f/s; p99 of an echo: %v alone, %v beside busy cores, %v beside the flood (x%.2f)", flood,
 			float64(during.done)/(floodRounds*floodSpell.Seconds()), median(alone.p99), median(busy.p99), median(during.p99), ratio)
-		if ratio <= slowerMax {
+		if ratio <= floodSlowerMax {
 			break
 		}
 	}
-	if ratio > slowerMax {
-		t.Errorf("%s: echoes take %.2f times as long, want at most %d times", flood, ratio, slowerMax)
+	if ratio > floodSlowerMax {
+		t.Errorf("%s: echoes take %.2f times as long, want at most %d times", flood, ratio, floodSlowerMax)
 	}
 	growth := f.proxy.RSS() - start
 	t.Logf("memory grew by %d KiB", growth>>10)

@@ -44,7 +44,6 @@ func TestOneWayTrafficIsNotIdle(t *testing.T) {
 
 // TestOneWayBulkIsNotIdle is the same for bytes that are spliced.
 func TestOneWayBulkIsNotIdle(t *testing.T) {
-	needsSplice(t)
 	const piece = 8 << 20
 	bothWays(t, idleConfig, func(t *testing.T, p *rig.Proxy, first, second end) {
 		spliced := laneBytes(p.Metrics(), "splice")
@@ -54,7 +53,7 @@ func TestOneWayBulkIsNotIdle(t *testing.T) {
 			<-pace.C
 			transfer(t, first, second, 29, piece)
 		}
-		if n := laneBytes(p.Metrics(), "splice") - spliced; n < piece {
+		if n := laneBytes(p.Metrics(), "splice") - spliced; n < piece && rig.Splices() {
 			t.Errorf("%.0f bytes were spliced, so this tests nothing", n)
 		}
 		second.Put("still here")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -261,7 +262,10 @@ func (s *stream) flush() {
 	defer s.conn.group.Done()
 	for {
 		s.mu.Lock()
-		b, credits := append(append(s.short, s.request.chunk(s.pending)...), s.tail...), s.credits
+		b, credits := s.request.chunk(s.pending), s.credits
+		if len(s.short)+len(s.tail) > 0 {
+			b = slices.Concat(s.short, b, s.tail)
+		}
 		s.drop()
 		if len(b) == 0 {
 			s.flushing = false

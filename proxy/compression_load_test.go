@@ -226,6 +226,9 @@ func TestDeflateTurnsAreBounded(t *testing.T) {
 				if t.waits() {
 					waited.Add(1)
 				}
+				if t.endpoint == nil {
+					return
+				}
 				if i := t.endpoint.aside.inflation; i != nil && i.spent > inflateTurnBytes+inflatePieceBytes+(64+1)*inflateTableCost {
 					long.Add(1)
 				}

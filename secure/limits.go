@@ -16,8 +16,8 @@ const (
 	// peer holds a goroutine, about 16 KiB; beyond it, connections are closed.
 	handshakesMax = 8 << 10
 
-	// restFactor is how many times as long as it has computed a worker of the gate rests
-	// while the loops serve open tunnels.
+	// restFactor is for how many times as long as a step of a handshake took its slot of
+	// the gate rests behind it, while the loops serve open tunnels.
 	restFactor = 1
 
 	// messageMax bounds a handshake message behind the handshake: a session ticket.
